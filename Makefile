@@ -1,0 +1,40 @@
+# cemrad: `make help` lists what there is.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: help install demo test test-all lint bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## a virtual environment with the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## the whole pipeline on the phantom cohort, to a report
+	$(BIN)/cemrad demo --output runs/demo
+
+test: $(STAMP) lint  ## lint, types and the default tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-all: $(STAMP) lint  ## the default tests and the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m ''
+
+# mypy wants the package under its own name, and a checkout may have any name.
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@folder=$$(mktemp -d) && ln -s "$(CURDIR)" "$$folder/cemrad" && cd / && \
+	  MYPYPATH="$$folder" "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+	  --cache-dir "$(CURDIR)/.mypy_cache" -p cemrad; status=$$?; rm -r "$$folder"; exit $$status
+
+bench: $(STAMP)  ## what extraction costs on this machine
+	$(BIN)/python tests/bench.py
+
+clean:  ## remove the environment and everything that was made
+	rm -rf $(VENV) build dist *.egg-info runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,69 @@
+"""An image: the pixels of one mammogram, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels of one mammogram.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (rows, columns)
+        Grey values as stored, any real number type; never rescaled to a display range.
+    spacing_mm : tuple of float, optional
+        Row and column spacing in millimetres (DICOM PixelSpacing order). None when the file does
+        not state it: JPEG and PNG do not, and a physical size is never invented.
+    notes : tuple of str
+        What was decided while decoding, for example that a colour image was taken as grey.
+    """
+
+    pixels: NDArray[Any]
+    spacing_mm: tuple[float, float] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2:
+            raise ImageError("image.not_2d", f"expected one 2-D picture, got shape {self.pixels.shape}")
+        if self.pixels.dtype.kind == "f" and not np.isfinite(self.pixels).all():
+            raise ImageError("image.nonfinite", "the picture holds NaN or infinite values; repair the file")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Anything that gives an image when it is asked; small, picklable, read once per use."""
+
+    def read(self) -> Image:
+        """Decode the image; raises :class:`~cemrad.features.errors.ImageError`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage:
+    """An image already in memory.
+
+    Examples
+    --------
+    >>> ArrayImage(np.zeros((4, 3))).read().shape
+    (4, 3)
+    """
+
+    pixels: NDArray[Any]
+    spacing_mm: tuple[float, float] | None = None
+
+    def read(self) -> Image:
+        """The image as given."""
+        return Image(self.pixels, self.spacing_mm)

@@ -1,0 +1,129 @@
+"""A feature table: one row per case, float columns named by family, picture and feature."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .errors import TableError
+from .failure import COLUMNS as FAILURE_COLUMNS
+from .failure import failures_frame
+
+CASE_COLUMNS = ["patient_id", "laterality", "lesion_id", "breast_id"]
+
+
+class ColumnName(NamedTuple):
+    """What a column's name says: ``family:picture:feature``.
+
+    Examples
+    --------
+    >>> ColumnName.parse("radiomics:RC_CC:original_glcm_Contrast").picture
+    'RC_CC'
+    """
+
+    family: str
+    picture: str
+    feature: str
+
+    @classmethod
+    def parse(cls, name: str) -> ColumnName:
+        """Split a column's name; raises TableError where it is not of that form."""
+        parts = name.split(":", 2)
+        if len(parts) != 3 or not all(parts):
+            raise TableError(f"column {name!r} is not named family:picture:feature")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return ":".join(self)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """One row per case.
+
+    Parameters
+    ----------
+    values : DataFrame of float64
+        Index ``case_id`` (text, unique), columns ``family:picture:feature``. NaN only where
+        `failures` says why. Labels are never a column of it.
+    cases : DataFrame of str
+        Same index: ``patient_id``, ``laterality``, ``lesion_id``, ``breast_id`` and whatever
+        passed through from the cohort.
+    failures : DataFrame
+        One row per failure, columns of :class:`~cemrad.features.failure.Failure`.
+    provenance : dict
+        Settings, versions, weights and whether the cohort is a phantom; JSON values only.
+    """
+
+    values: pd.DataFrame
+    cases: pd.DataFrame
+    failures: pd.DataFrame = field(default_factory=lambda: failures_frame([]))
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index = self.values.index
+        if not index.is_unique:
+            twice = index[index.duplicated()].unique()[:5].tolist()
+            raise TableError(f"case ids must be unique; more than once: {twice}")
+        if not self.values.columns.is_unique:
+            twice = self.values.columns[self.values.columns.duplicated()][:5].tolist()
+            raise TableError(f"columns must be unique; more than once: {twice}")
+        if not index.equals(self.cases.index):
+            raise TableError("values and cases must have the same case ids in the same order")
+        absent = [name for name in CASE_COLUMNS if name not in self.cases]
+        if absent:
+            raise TableError(f"cases lack the columns {absent}")
+        for name in self.values.columns:
+            ColumnName.parse(name)
+        if np.isinf(self.values.to_numpy(dtype=float)).any():
+            bad = self.values.columns[np.isinf(self.values.to_numpy(dtype=float)).any(axis=0)][:5].tolist()
+            raise TableError(f"infinite values in {bad}")
+
+    def families(self) -> list[str]:
+        """Families that have columns, in order of appearance."""
+        return list(dict.fromkeys(ColumnName.parse(name).family for name in self.values.columns))
+
+    def columns_of(self, *families: str) -> list[str]:
+        """Names of the columns of these families, in table order."""
+        return [name for name in self.values.columns if ColumnName.parse(name).family in families]
+
+    def take(self, case_ids: list[str]) -> FeatureTable:
+        """The same table with only these cases, in this order."""
+        keep = self.failures["case_id"].isin(case_ids)
+        return replace(
+            self, values=self.values.loc[case_ids], cases=self.cases.loc[case_ids], failures=self.failures[keep]
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``features.parquet``, ``features.csv``, ``cases.csv``, ``failures.csv`` and ``table.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.values.rename_axis("case_id").to_parquet(folder / "features.parquet")
+        self.values.rename_axis("case_id").to_csv(folder / "features.csv", lineterminator="\n")
+        self.cases.rename_axis("case_id").to_csv(folder / "cases.csv", lineterminator="\n")
+        self.failures.to_csv(folder / "failures.csv", index=False, lineterminator="\n")
+        text = json.dumps(self.provenance, indent=2, sort_keys=True)
+        (folder / "table.json").write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> FeatureTable:
+        """Read what :meth:`save` wrote; raises TableError where a file is missing."""
+        for name in ("features.parquet", "cases.csv", "failures.csv", "table.json"):
+            if not (folder / name).is_file():
+                raise TableError(f"{folder} holds no {name}; it is not the folder of an extraction")
+        values = pd.read_parquet(folder / "features.parquet").rename_axis(None)
+        values.index = values.index.astype(str)
+        cases = read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None)
+        failures = read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS)
+        provenance = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+        return cls(values, cases, failures, provenance)
+
+
+def read_text_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """A CSV with every cell as the text that stands in it: ``007``, ``NA`` and ``1e5`` stay themselves."""
+    frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+    return frame

@@ -1,0 +1,5 @@
+"""Cohort readers: each turns a user's files into cases."""
+
+from ...features.shelf import Shelf
+
+SHELF = Shelf(__name__, "cohort reader")

@@ -1,0 +1,1 @@
+"""The pages: a result becomes facts, sections and one HTML file."""
