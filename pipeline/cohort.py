@@ -83,10 +83,11 @@ class Cohort:
 
     def case_frame(self) -> pd.DataFrame:
         """Who each case is: the ``cases`` of a :class:`~cemrad.features.table.FeatureTable`."""
-        rows: list[dict[str, object]] = [
-            dict(zip(CASE_COLUMNS, (c.patient_id, c.laterality, c.lesion_id, c.breast_id), strict=True)) | dict(c.info)
-            for c in self.cases
-        ]
+        rows = []
+        for case in self.cases:
+            row: dict[str, object] = dict(case.info)
+            row |= zip(CASE_COLUMNS, (case.patient_id, case.laterality, case.lesion_id, case.breast_id), strict=True)
+            rows.append(row)
         frame = _frame(self.cases, rows)
         for name in CASE_COLUMNS:
             frame[name] = frame.get(name, "")
