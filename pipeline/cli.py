@@ -1,5 +1,283 @@
-"""The command line."""
+"""The command line: one command, ``cemrad``, and its verbs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..features.errors import CemradError
+
+app = typer.Typer(
+    name="cemrad",
+    help="Radiomics and deep features of contrast-enhanced mammography, fused, evaluated and explained. "
+    "Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+OUT = Console(soft_wrap=True, highlight=False)
+
+Source = Annotated[Path, typer.Argument(help="a study file, a manifest, a CDD-CESM folder, a feature table or a run")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for the results")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="worker processes")]
+Assign = Annotated[list[str] | None, typer.Option("--set", "-s", help="study key=value, repeatable: evaluation.seed=7")]
+Endpoint = Annotated[list[str] | None, typer.Option("--endpoint", "-e", help="endpoint, repeatable")]
+Weights = Annotated[str | None, typer.Option("--weights", help="deep weights: imagenet, random or a .safetensors file")]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a mistake of the user ends with one message and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        app()
+    except CemradError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(str(error))}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder for the results")] = Path("runs/demo"),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="worker processes")] = 2,
+    seed: Annotated[int, typer.Option(help="seed of the phantom cohort")] = 2026,
+) -> None:
+    """A phantom cohort through everything, to a report: no data, weights or network."""
+    from .demo import run_demo
+    from .run import Run
+
+    run: Run = run_demo(output, jobs=jobs, seed=seed)
+    _print_metrics(run)
+    _finish(run)
+
+
+@app.command()
+def check(
+    source: Source,
+    assign: Assign = None,
+    decode: Annotated[bool, typer.Option(help="also open every image and mask")] = True,
+    json_path: Annotated[Path | None, typer.Option("--json", help="also write the findings here")] = None,
+) -> None:
+    """Pre-flight: files, geometry, masks, labels, groups, sample size. Nothing is computed yet."""
+    from .check import check as check_cohort
+    from .source import open_source
+    from .study import read_cohort
+
+    study = open_source(source, tuple(assign or ()))
+    report = check_cohort(read_cohort(study), decode=decode)
+    for line in report.lines():
+        OUT.print(escape(line))
+    if json_path is not None:
+        json_path.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def masks(source: Source, output: Output = None, assign: Assign = None) -> None:
+    """Rasterise the cohort's masks as PNG, with their areas in pixels."""
+    from .source import open_source
+    from .study import read_cohort
+    from .write_masks import write_masks
+
+    study = open_source(source, tuple(assign or ()), output=_text(output))
+    folder = study.output / "masks"
+    areas = write_masks(read_cohort(study), folder)
+    failed = int((areas["state"] == "failed").sum())
+    OUT.print(escape(f"{len(areas) - failed} masks, {failed} failures: {folder}"))
+    raise typer.Exit(0 if not failed else 4 if failed == len(areas) else 3)
+
+
+@app.command()
+def extract(
+    source: Source, output: Output = None, jobs: Jobs = None, weights: Weights = None, assign: Assign = None
+) -> None:
+    """The feature table: one row per case, every failure with its reason."""
+    from .run import Run
+    from .source import open_source
+
+    study = open_source(source, _with_weights(assign, weights), output=_text(output), jobs=jobs)
+    run = Run.start(study)
+    run.extract()
+    run.write_record()
+    _finish(run)
+
+
+@app.command()
+def evaluate(
+    source: Source,
+    endpoint: Endpoint = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    weights: Weights = None,
+    assign: Assign = None,
+) -> None:
+    """Nested cross-validation, grouped by patient, of every arm and endpoint."""
+    run = _tabulated(source, endpoint, output, jobs, weights, assign)
+    run.evaluate()
+    run.report()
+    run.write_record()
+    _print_metrics(run)
+    _finish(run)
+
+
+@app.command()
+def train(
+    source: Source,
+    endpoint: Endpoint = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    weights: Weights = None,
+    assign: Assign = None,
+) -> None:
+    """The final model, fitted on every labelled case, as one bundle."""
+    run = _tabulated(source, endpoint, output, jobs, weights, assign)
+    path = run.train()
+    run.write_record()
+    OUT.print(escape(f"model: {path}"))
+    _finish(run)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="a .cemrad bundle")],
+    source: Source,
+    output: Output = None,
+    jobs: Jobs = None,
+    assign: Assign = None,
+) -> None:
+    """Apply a bundle to new cases, from their images."""
+    from ..models.bundle import Bundle
+    from .predict import predict as predict_cases
+    from .run import exit_code
+    from .source import open_source
+    from .study import read_cohort
+
+    loaded = Bundle.load(bundle)
+    study = open_source(source, tuple(assign or ()), output=_text(output), jobs=jobs)
+    predictions, table = predict_cases(loaded, read_cohort(study), study.output, jobs=study.jobs)
+    if loaded.phantom:
+        OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
+    OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {study.output / 'predictions.csv'}"))
+    raise typer.Exit(exit_code(table))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="a run's folder")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="the HTML file")] = None,
+) -> None:
+    """Write the report of an evaluation again."""
+    from ..models.result import Result
+    from ..reports.page import write_report
+
+    path = write_report(Result.load(folder), output or folder / "report.html")
+    OUT.print(escape(f"report: {path}"))
+
+
+@app.command()
+def run(
+    study_file: Annotated[Path, typer.Argument(help="a study file")],
+    output: Output = None,
+    jobs: Jobs = None,
+    assign: Assign = None,
+) -> None:
+    """All of it, from one study file: extract, evaluate, train, report."""
+    from .run import run_study
+    from .source import open_source
+
+    done = run_study(open_source(study_file, tuple(assign or ()), output=_text(output), jobs=jobs))
+    _print_metrics(done)
+    _finish(done)
+
+
+@app.command(name="list")
+def list_parts(shelf: Annotated[str | None, typer.Argument(help="one shelf; all without it")] = None) -> None:
+    """What is on each shelf."""
+    from ..features.settings import nearest
+    from .shelves import SHELVES
+
+    if shelf is not None and shelf not in SHELVES:
+        guess = nearest(shelf, SHELVES)
+        raise typer.BadParameter(f"no shelf {shelf!r}; did you mean {guess!r}? There are: {', '.join(SHELVES)}")
+    for name in [shelf] if shelf else SHELVES:
+        OUT.print(f"[bold]{name}[/]")
+        for part in SHELVES[name].names():
+            OUT.print(escape(f"  {part:<16} {SHELVES[name].describe(part)}"))
+        if not SHELVES[name].names():
+            OUT.print("  (none yet)")
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine has: versions, devices, weights."""
+    from .doctor import examine
+
+    facts = examine()
+    for name, version in facts["versions"].items():
+        OUT.print(escape(f"{name:<20} {version}"))
+    for name in ("platform", "cpus", "devices", "downloads"):
+        OUT.print(escape(f"{name:<20} {facts[name]}"))
+    for problem in facts["problems"]:
+        OUT.print(f"[bold red]problem[/]              {escape(problem)}")
+    raise typer.Exit(2 if facts["problems"] else 0)
+
+
+def _tabulated(
+    source: Path,
+    endpoint: list[str] | None,
+    output: Path | None,
+    jobs: int | None,
+    weights: str | None,
+    assign: list[str] | None,
+) -> Any:
+    """A run with its feature table: taken from the source's folder if it is there, else extracted."""
+    from .run import Run
+    from .source import is_extraction, open_source
+
+    shorthand: dict[str, Any] = {"output": _text(output), "jobs": jobs, "endpoints": endpoint or None}
+    study = open_source(source, _with_weights(assign, weights), **shorthand)
+    if is_extraction(source):
+        return Run.reopen(study, source)
+    run = Run.start(study)
+    run.extract()
+    return run
+
+
+def _with_weights(assign: list[str] | None, weights: str | None) -> tuple[str, ...]:
+    given = tuple(assign or ())
+    return given if weights is None else (*given, f"features.families.deep.weights={weights}")
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _print_metrics(run: Any) -> None:
+    table = Table(title="Area under the ROC curve, held-out cases" + (" (PHANTOM)" if run.cohort.phantom else ""))
+    for heading in ("endpoint", "arm", "n", "positive", "AUC", "95 % interval"):
+        table.add_column(heading)
+    for row in run.result.metrics.query("metric == 'auc' and level == 'lesion'").itertuples():
+        known = row.estimate == row.estimate
+        shown = (f"{row.estimate:.3f}", f"{row.low:.3f} to {row.high:.3f}") if known else ("-", row.method)
+        table.add_row(*(escape(str(cell)) for cell in (row.endpoint, row.arm, row.n, row.n_positive, *shown)))
+    OUT.print(table)
+
+
+def _finish(run: Any) -> None:
+    states = run.table.failures["state"].value_counts()
+    counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("failed", "skipped", "warned"))
+    OUT.print(escape(f"{len(run.table.values)} cases, {run.table.values.shape[1]} features; rows: {counts}"))
+    report_path = run.study.output / "report.html"
+    if run.result is not None and report_path.is_file():
+        OUT.print(escape(f"report: {report_path}"))
+    OUT.print(escape(f"folder: {run.study.output}"))
+    raise typer.Exit(run.exit_code)

@@ -1,0 +1,200 @@
+"""A study: one YAML file that says everything a run needs, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from ..features.errors import StudyError
+from ..features.settings import Settings, parse_settings
+from ..models.evaluate import EvaluationSettings
+from ..reports.page import ReportSettings
+from .cohort import Cohort
+from .cohorts import SHELF as COHORTS
+from .extract import FeatureSettings
+
+MAX_STUDY_BYTES = 1_000_000
+_PATH_KEYS = ("path", "root", "parameter_file")
+
+
+class CohortChoice(Settings):
+    """Which reader reads what; the reader's own keys stand beside ``reader``."""
+
+    reader: str = "phantom"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainSettings(Settings):
+    """The final model."""
+
+    arm: str = "fused+clinical"
+
+
+class Study(Settings):
+    """Everything a run needs.
+
+    In YAML the cohort's own keys stand directly under ``cohort``::
+
+        schema_version: 1
+        name: my-study
+        cohort: {reader: manifest, path: cases.csv}
+        features: {families: {radiomics: {preset: cem-2d}, deep: {network: resnet18, weights: imagenet}}}
+        endpoints: [malignancy, er, nodal]
+        output: runs/my-study
+    """
+
+    schema_version: Literal[1]
+    name: str = Field(default="study", min_length=1, max_length=200)
+    cohort: CohortChoice = CohortChoice()
+    features: FeatureSettings = FeatureSettings()
+    endpoints: tuple[str, ...] = ("malignancy",)
+    evaluation: EvaluationSettings = EvaluationSettings()
+    train: TrainSettings = TrainSettings()
+    report: ReportSettings = ReportSettings()
+    output: Path = Path("runs/study")
+    jobs: int = Field(default=1, ge=1, description="worker processes")
+
+
+def parse_study(values: Mapping[str, Any], *, base: Path = Path(), where: str = "study") -> Study:
+    """Check what a user wrote and make it a study.
+
+    Parameters
+    ----------
+    values : mapping
+        The content of a study file.
+    base : Path
+        Folder that relative input paths start from: the study file's own.
+    where : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    StudyError
+        One line per mistake, with the nearest known key for an unknown one.
+
+    Examples
+    --------
+    >>> parse_study({"schema_version": 1, "endpionts": ["er"]})
+    Traceback (most recent call last):
+        ...
+    cemrad.features.errors.StudyError: study: unknown key 'endpionts'; did you mean 'endpoints'?
+    """
+    raw = _rebase(dict(values), base)
+    if "schema_version" not in raw:
+        raise StudyError(f"{where}: schema_version is missing; this cemrad reads schema_version: 1")
+    cohort = raw.get("cohort", {})
+    if not isinstance(cohort, dict):
+        raise StudyError(f"{where}: cohort: expected keys and values, got {cohort!r}")
+    own = {key: value for key, value in cohort.items() if key != "reader"}
+    reader = str(cohort.get("reader", "phantom"))
+    part = COHORTS.take(reader)
+    parse_settings(part.Settings, own, where=f"{where}: cohort")
+    raw["cohort"] = {"reader": reader, "settings": own}
+    return parse_settings(Study, raw, where=where)
+
+
+def load_study(path: Path, overrides: tuple[str, ...] = ()) -> Study:
+    """Read a study file.
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file. Relative inputs in it start from its folder, ``output`` from the current one.
+    overrides : tuple of str
+        ``key.key=value`` lines that win over the file, the value in YAML.
+
+    Raises
+    ------
+    StudyError
+        If the file is not plain YAML, is too large, or holds a mistake.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path}: no such study file")
+    if path.stat().st_size > MAX_STUDY_BYTES:
+        raise StudyError(f"{path}: larger than {MAX_STUDY_BYTES} bytes; this is not a study file")
+    values = parse_yaml(path.read_text(encoding="utf-8"), where=path.name)
+    if not isinstance(values, dict):
+        raise StudyError(f"{path.name}: expected keys and values at the top")
+    return parse_study(override(values, overrides), base=path.parent, where=path.name)
+
+
+def override(values: Mapping[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Values with ``key.key=value`` assignments applied.
+
+    Examples
+    --------
+    >>> override({"evaluation": {"seed": 1}}, ("evaluation.seed=7", "endpoints=[er, pr]"))
+    {'evaluation': {'seed': 7}, 'endpoints': ['er', 'pr']}
+    """
+    result: dict[str, Any] = {key: value for key, value in values.items()}
+    for assignment in assignments:
+        dotted, equals, text = assignment.partition("=")
+        if not equals or not dotted:
+            raise StudyError(f"--set {assignment}: expected key=value, for example evaluation.seed=7")
+        *path, last = dotted.split(".")
+        place = result
+        for step in path:
+            inner = place.get(step)
+            place[step] = dict(inner) if isinstance(inner, dict) else {}
+            place = place[step]
+        place[last] = parse_yaml(text, where=f"--set {dotted}")
+    return result
+
+
+def read_cohort(study: Study) -> Cohort:
+    """Let the study's reader read the study's cohort."""
+    part = COHORTS.take(study.cohort.reader)
+    settings = parse_settings(part.Settings, study.cohort.settings, where="study: cohort")
+    cohort: Cohort = part.read(settings)
+    return cohort
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without tags, aliases or repeated keys: what is read is what is seen."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise StudyError("YAML aliases (*name) are not read here; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise StudyError(f"line {node.start_mark.line + 1}: the same key twice: {', '.join(twice)}")
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Plain YAML as values; raises StudyError with the line for anything else.
+
+    Examples
+    --------
+    >>> parse_yaml("a: 1\\na: 2", where="study.yaml")
+    Traceback (most recent call last):
+        ...
+    cemrad.features.errors.StudyError: study.yaml: line 1: the same key twice: a
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a stricter SafeLoader
+    except yaml.YAMLError as error:
+        raise StudyError(f"{where}: not plain YAML: {' '.join(str(error).split())}") from None
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from None
+
+
+def _rebase(values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Relative input files, wherever they stand, start from the study file's folder."""
+    moved: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            moved[key] = _rebase(value, base)
+        elif isinstance(value, str) and (key in _PATH_KEYS or (key == "weights" and value.endswith(".safetensors"))):
+            moved[key] = str(base / value)
+        else:
+            moved[key] = value
+    return moved
