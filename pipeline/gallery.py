@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from skimage.transform import resize
 
-from ..features.case import Picture
-from ..features.crop import Crop, lesion_crop
-from ..features.errors import CaseError
+from ..features.case import Case
+from ..features.crop import Crop, lesion_crop, lesion_side_px
 from ..features.mask import MaskRules
+from ..features.reading import read_case
 from .cohort import Cohort
 
 SHOWN_SIDE_PX = 224
@@ -38,26 +38,18 @@ def gather_crops(
         stands in the table already.
     """
     wanted = set(case_ids)
-    gallery: dict[str, dict[str, Crop]] = {}
-    for case in cohort.cases:
-        if case.case_id not in wanted:
-            continue
-        shown = {}
-        for key, picture in sorted(case.pictures.items(), key=lambda item: item[0].order):
-            crop = _crop(picture, rules, margin)
-            if crop is not None:
-                shown[key.name] = crop
-        if shown:
-            gallery[case.case_id] = shown
-    return gallery
+    found = {case.case_id: _crops(case, rules, margin) for case in cohort.cases if case.case_id in wanted}
+    return {case_id: crops for case_id, crops in found.items() if crops}
 
 
-def _crop(picture: Picture, rules: MaskRules, margin: float) -> Crop | None:
-    try:
-        image, mask = picture.read(rules)
-    except CaseError:
-        return None
-    crop = lesion_crop(image, mask, margin)
+def _crops(case: Case, rules: MaskRules, margin: float) -> dict[str, Crop]:
+    """All pictures of a case with one side length, so that they can be compared by eye."""
+    usable = read_case(case, rules).usable
+    side = max((lesion_side_px(mask, margin) for _, mask in usable.values()), default=1)
+    return {key.name: _shown(lesion_crop(image, mask, side_px=side)) for key, (image, mask) in usable.items()}
+
+
+def _shown(crop: Crop) -> Crop:
     if crop.side_px <= SHOWN_SIDE_PX:
         return crop
     shape = (SHOWN_SIDE_PX, SHOWN_SIDE_PX)

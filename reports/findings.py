@@ -1,0 +1,95 @@
+"""Findings: what an endpoint's estimates allow to be said in words, and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .numbers import counted, fixed, interval
+from .words import arm_title
+
+if TYPE_CHECKING:  # The records hold the sentences made here.
+    from .endpoints import Difference, Estimate, LevelFacts
+
+PLURALS = {"lesion": "lesions", "breast": "breasts", "patient": "patients"}
+
+
+def best_arm(level: LevelFacts, arms: tuple[str, ...] = ()) -> tuple[str, Estimate] | None:
+    """The arm with the highest AUC, among `arms` where they are named; None where no AUC could be estimated."""
+    aucs = [
+        (arm, estimates["auc"])
+        for arm, estimates in level.arms.items()
+        if "auc" in estimates and estimates["auc"].estimable and (not arms or arm in arms)
+    ]
+    return max(aucs, key=lambda item: item[1].estimate, default=None)
+
+
+def discriminates(level: LevelFacts) -> bool:
+    """Whether the best arm's AUC interval lies above 0.5."""
+    best = best_arm(level)
+    return best is not None and best[1].low > 0.5
+
+
+def summarise(stated: Mapping[str, Any], level: LevelFacts | None) -> Iterator[str]:
+    """An endpoint's finding in sentences, with nothing claimed that its intervals do not carry.
+
+    Parameters
+    ----------
+    stated : mapping
+        The endpoint as the result states it.
+    level : LevelFacts or None
+        Its main level; None where nothing was evaluated.
+    """
+    one = str(stated.get("level", "lesion"))
+    n, n_positive = int(stated["n"]), int(stated["n_positive"])
+    yield (
+        f"{counted(n, one, PLURALS.get(one, ''))} of {counted(int(stated['n_patients']), 'patient')}, "
+        f"{n_positive:,} of them {stated.get('positive', 'positive')}."
+    )
+    best = best_arm(level) if level else None
+    if level is None or best is None:
+        yield "No arm's AUC could be estimated; the table of arms says why."
+        return
+    arm, auc = best
+    among = f"best of {len(level.arms)} arms, not corrected for that choice" if len(level.arms) > 1 else "the only arm"
+    found = f"{arm_title(arm)} has the highest AUC: {fixed(auc.estimate)} {interval(auc.low, auc.high)} ({among})."
+    if not (math.isfinite(auc.low) and math.isfinite(auc.high)):
+        yield f"No evidence of discrimination: the AUC has no interval. {found}"
+    elif auc.low > 0.5:
+        yield found
+    elif auc.high < 0.5:
+        yield f"No evidence of discrimination: the interval of even the best arm lies below 0.5. {found}"
+    else:
+        yield f"No evidence of discrimination: the interval of even the best arm covers 0.5. {found}"
+    yield from _fusion(level)
+
+
+def _fusion(level: LevelFacts) -> Iterator[str]:
+    block = best_arm(level, ("radiomics", "deep"))
+    if "fused" not in level.arms or block is None:
+        return
+    name = arm_title(block[0]).lower()
+    found = _difference(level, "fused", block[0])
+    if found is None or not found.estimable:
+        yield f"Whether fusion beats its best block ({name}) could not be estimated."
+        return
+    figures = f"difference in AUC {fixed(found.difference, signed=True)} {interval(found.low, found.high, signed=True)}"
+    if found.low > 0:
+        yield f"Fusion beats its best block, {name}: {figures}."
+    elif found.high < 0:
+        yield f"Fusion does not beat its best block, {name}; it is worse: {figures}."
+    else:
+        yield f"Fusion does not beat its best block, {name}: {figures}."
+
+
+def _difference(level: LevelFacts, arm: str, reference: str) -> Difference | None:
+    for item in level.differences:
+        if item.metric == "auc" and (item.arm, item.reference) == (arm, reference):
+            return item
+        if item.metric == "auc" and (item.arm, item.reference) == (reference, arm):
+            return replace(
+                item, arm=arm, reference=reference, difference=-item.difference, low=-item.high, high=-item.low
+            )
+    return None

@@ -1,0 +1,90 @@
+"use strict";
+// Comforts only: without this script every table, picture and explanation is still there.
+
+function each(selector, action, root) {
+  (root || document).querySelectorAll(selector).forEach(action);
+}
+
+function sortKey(row, column) {
+  const cell = row.cells[column];
+  if (!cell) return "";
+  const number = Number(cell.dataset.value ?? cell.textContent.replace(/,/g, "").trim() ?? NaN);
+  return cell.textContent.trim() === "" || Number.isNaN(number) ? cell.textContent.trim() : number;
+}
+
+function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1; // what is not a number comes last
+  return a.localeCompare(b, "en", { numeric: true });
+}
+
+function sortBy(head) {
+  const table = head.closest("table");
+  const down = head.getAttribute("aria-sort") === "ascending";
+  each("th[aria-sort]", (other) => other.removeAttribute("aria-sort"), table);
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const body = table.tBodies[0];
+  const rows = Array.from(body.rows);
+  rows.sort((a, b) => compare(sortKey(a, head.cellIndex), sortKey(b, head.cellIndex)) * (down ? -1 : 1));
+  body.append(...rows);
+}
+
+each("th[data-sort]", (head) => {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...head.childNodes);
+  button.addEventListener("click", () => sortBy(head));
+  head.append(button);
+});
+
+function showLevel(level) {
+  each(".levels", (group) => {
+    const there = Array.from(group.children).some((block) => block.dataset.level === level);
+    const wanted = there ? level : group.dataset.main;
+    const any = Array.from(group.children).some((block) => block.dataset.level === wanted);
+    for (const block of group.children) block.hidden = any && block.dataset.level !== wanted;
+  });
+}
+
+each("[data-switch]", (field) => {
+  const radios = Array.from(field.querySelectorAll("input"));
+  field.hidden = false;
+  field.addEventListener("change", (event) => showLevel(event.target.value));
+  const main = document.querySelector(".levels")?.dataset.main;
+  const first = radios.find((radio) => radio.value === main) ?? radios[0];
+  first.checked = true;
+  showLevel(first.value);
+});
+
+function press(button) {
+  const on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(on));
+  return on;
+}
+
+each("[data-toolbar]", (bar) => (bar.hidden = false));
+each("[data-contour]", (button) =>
+  button.addEventListener("click", () => document.body.classList.toggle("bare", !press(button))));
+each("[data-names]", (button) =>
+  button.addEventListener("click", () => document.body.classList.toggle("names", press(button))));
+each("[data-open]", (button) =>
+  button.addEventListener("click", () =>
+    each("details.case", (part) => (part.open = button.dataset.open === "true"))));
+
+function openTarget() {
+  const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+  if (target instanceof HTMLDetailsElement) target.open = true;
+}
+window.addEventListener("hashchange", openTarget);
+openTarget();
+
+const links = new Map();
+each(".contents a", (link) => links.set(link.getAttribute("href").slice(1), link));
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    links.get(entry.target.id)?.setAttribute("aria-current", "true");
+  }
+}, { rootMargin: "-10% 0px -80% 0px" });
+each("main > section", (section) => watcher.observe(section));

@@ -1,0 +1,25 @@
+"""ROC curves of every arm over its pooled held-out predictions."""
+
+from markupsafe import Markup
+
+from ...models.result import Result
+from ..facts import Facts
+from ..figures import arm_class, roc
+from ..template import fill
+
+TITLE = "ROC curves"
+ORDER = 30
+
+
+def render(facts: Facts, result: Result) -> Markup:
+    """One square per endpoint with all arms, and the AUC of the table beside it."""
+    figures = {
+        endpoint.key: roc(
+            [(curve.arm, curve.false_positive_rate, curve.true_positive_rate) for curve in endpoint.curves],
+            f"ROC curves, {endpoint.title}: {len(endpoint.curves)} arms",
+        )
+        for endpoint in facts.endpoints
+        if endpoint.curves
+    }
+    repeats = int(result.predictions["repeat"].nunique())
+    return fill("roc.html.j2", facts=facts, figures=figures, repeats=repeats, arm_class=arm_class)
