@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ImageError
+
+
+class Grid(NamedTuple):
+    """Where the pixels lie, as the file states it: what a mask drawn on the image must share.
+
+    Parameters
+    ----------
+    spacing_mm : tuple of float
+        Between rows and between columns.
+    origin_mm : tuple of float
+        Of the first pixel, along rows (y) and columns (x).
+    direction : tuple of float
+        In-plane direction cosines, row by row: ``(1, 0, 0, 1)`` for an image that is not turned.
+    """
+
+    spacing_mm: tuple[float, float]
+    origin_mm: tuple[float, float] = (0.0, 0.0)
+    direction: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -24,11 +42,14 @@ class Image:
         not state it: JPEG and PNG do not, and a physical size is never invented.
     notes : tuple of str
         What was decided while decoding, for example that a colour image was taken as grey.
+    grid : Grid, optional
+        Placement as the file states it, before any correction; None where the format has none.
     """
 
     pixels: NDArray[Any]
     spacing_mm: tuple[float, float] | None = None
     notes: tuple[str, ...] = field(default=())
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2:

@@ -1,0 +1,327 @@
+"""Pre-flight: what a cohort holds and what stands in the way, before anything is computed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..features.case import Case, Picture, PictureKey
+from ..features.errors import CaseError, CohortError, StudyError
+from ..features.failure import COLUMNS as FAILURE_COLUMNS
+from ..features.failure import Failure
+from ..features.image import Image
+from ..features.mask import Mask, MaskRules, require_usable
+from .cdd_cesm_tables import find_workbook
+from .cohort import Cohort
+from .labels import SEVERITY, LevelCount, count_labels, value_of
+from .manifest_columns import names_images
+from .text_table import SUFFIXES, read_text_table
+
+_SHOWN = 8
+_SHOWN_NAMES = 24
+_EVENTS_PER_FEATURE = 10
+
+
+@dataclass(frozen=True)
+class PictureFact:
+    """What one picture turned out to be.
+
+    Parameters
+    ----------
+    case_id, picture : str
+    rows, columns : int
+        Size in pixels; 0 where the image could not be read.
+    dtype : str
+        Number type of its pixels.
+    mask_area_px : int, optional
+        Pixels of its usable mask; None without one.
+    notes : tuple of str
+        What was decided while decoding.
+    """
+
+    case_id: str
+    picture: str
+    rows: int = 0
+    columns: int = 0
+    dtype: str = ""
+    mask_area_px: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything that :func:`check` found.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    failures : tuple of Failure
+        The cohort's, its table's, and those of pictures that were opened.
+    pictures : tuple of PictureFact
+        Those that were opened; empty where nothing was decoded.
+    labels : tuple of LevelCount
+        Each label over lesions, breasts and patients.
+    groups : mapping of str to int
+        How cases share breasts and patients.
+    pairs : mapping of str to int
+        Views that have both images, or only one.
+    events : mapping of str to int
+        Per label with two sides, how many patients are on its rarer side.
+    usable : int
+        Cases with at least one picture (and mask) that can be read, or with a row of features.
+    """
+
+    cohort: Cohort
+    failures: tuple[Failure, ...]
+    pictures: tuple[PictureFact, ...]
+    labels: tuple[LevelCount, ...]
+    groups: Mapping[str, int]
+    pairs: Mapping[str, int]
+    events: Mapping[str, int]
+    usable: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing failed, 4 if no case is left, else 3."""
+        if not any(failure.state == "failed" for failure in self.failures):
+            return 0
+        return 3 if self.usable else 4
+
+    def lines(self) -> list[str]:
+        """The report as text for a terminal."""
+        return [*self._cohort_lines(), *self._picture_lines(), *self._label_lines(), *self._failure_lines()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values, with every name that :meth:`lines` cuts short."""
+        return {
+            "name": self.cohort.name,
+            "phantom": self.cohort.phantom,
+            "counts": dict(self.cohort.counts),
+            "groups": dict(self.groups),
+            "pairs": dict(self.pairs),
+            "labels": [asdict(level) for level in self.labels],
+            "events": dict(self.events),
+            "notes": [asdict(note) | {"items": list(note.items)} for note in self.cohort.notes],
+            "failures": [asdict(failure) for failure in self.failures],
+            "pictures": [asdict(fact) | {"notes": list(fact.notes)} for fact in self.pictures],
+            "usable": self.usable,
+            "exit_code": self.exit_code,
+        }
+
+    def _cohort_lines(self) -> Iterator[str]:
+        yield self.cohort.name + (" (PHANTOM: simulated data)" if self.cohort.phantom else "")
+        yield from _table("counts", self.cohort.counts)
+        yield from _table("groups", self.groups)
+        yield from _table("pairs of views", self.pairs)
+        if self.cohort.notes:
+            yield "notes"
+        for note in self.cohort.notes:
+            yield f"  {note.count:>6}  {note.code}: {note.text}"
+            if note.items:
+                yield f"          {_shortened(note.items)}"
+
+    def _picture_lines(self) -> Iterator[str]:
+        read = [fact for fact in self.pictures if fact.rows]
+        if not read:
+            return
+        masked = [fact.mask_area_px for fact in read if fact.mask_area_px is not None]
+        yield "pictures"
+        yield f"  {len(read):>6}  read, {len(masked)} of them with a usable mask"
+        for what, sizes in (
+            ("rows", [fact.rows for fact in read]),
+            ("columns", [fact.columns for fact in read]),
+            ("px of mask", masked),
+        ):
+            if sizes:
+                yield f"          {what}: {min(sizes)} to {max(sizes)}, median {int(np.median(sizes))}"
+        decided = Counter(note for fact in read for note in (fact.dtype, *fact.notes))
+        for note, n in decided.most_common(_SHOWN):
+            yield f"  {n:>6}  {note}"
+
+    def _label_lines(self) -> Iterator[str]:
+        if self.labels:
+            yield "labels"
+        for level in self.labels:
+            shown = ", ".join(f"{value} {n}" for value, n in list(level.values.items())[:_SHOWN])
+            more = ", ..." if len(level.values) > _SHOWN else ""
+            rest = f"missing {level.missing}, mixed {level.mixed}"
+            yield f"  {level.label} by {level.level}: {shown or 'none'}{more}; {rest}"
+        for label, n in self.events.items():
+            room = f"{_EVENTS_PER_FEATURE} per feature would allow {n // _EVENTS_PER_FEATURE} features"
+            yield f"  {label}: {n} patients on the rarer side; {room}"
+
+    def _failure_lines(self) -> Iterator[str]:
+        codes = Counter((failure.state, failure.code) for failure in self.failures)
+        yield "failures" if codes else "no failures"
+        for (state, code), n in codes.most_common():
+            first = next(f for f in self.failures if (f.state, f.code) == (state, code))
+            yield f"  {n:>6}  {state} {code}"
+            yield f"          first: {' '.join(filter(None, (first.case_id, first.picture)))}: {first.reason}"
+        what = "a row of features" if self.cohort.table is not None else "a picture"
+        what += " and mask that can be read" if self.pictures else ""
+        yield f"{self.usable} of {len(self.cohort.cases)} cases have {what}"
+
+
+def check(cohort: Cohort, *, decode: bool = True, rules: MaskRules | None = None) -> CheckReport:
+    """Look at a cohort before anything is computed from it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    decode : bool
+        Also open every image and mask; without it only what the reader found is told.
+    rules : MaskRules, optional
+        What a mask must be to be usable.
+
+    Returns
+    -------
+    CheckReport
+    """
+    failures = list(cohort.failures)
+    if cohort.table is not None:
+        rows = cohort.table.failures[FAILURE_COLUMNS].to_dict("records")
+        failures += [Failure(**{str(key): value for key, value in row.items()}) for row in rows]
+    facts: list[PictureFact] = []
+    if decode:
+        for case, key, picture in _pictures(cohort):
+            fact, problems = _open(case, key, picture, rules or MaskRules())
+            facts.append(fact)
+            failures += problems
+    levels = count_labels(cohort.cases)
+    return CheckReport(
+        cohort=cohort,
+        failures=tuple(failures),
+        pictures=tuple(facts),
+        labels=tuple(levels),
+        groups=_groups(cohort),
+        pairs=_pairs(cohort),
+        events={level.label: n for level in levels if level.level == "patient" and (n := _events(level)) is not None},
+        usable=_usable(cohort, facts if decode else None),
+    )
+
+
+def detect(path: Path) -> tuple[str, dict[str, Any]]:
+    """Which reader fits what a user named, and the settings it needs.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with the CDD-CESM workbook in it, or with one table called ``manifest``; or a table:
+        a manifest if it has a column of images, else a feature table.
+
+    Returns
+    -------
+    reader : str
+    settings : dict
+
+    Raises
+    ------
+    StudyError
+        If nothing fits.
+    """
+    if path.is_dir():
+        if find_workbook(path) is not None:
+            return "cdd_cesm", {"path": str(path)}
+        manifests = sorted(file for file in path.glob("manifest.*") if file.name.lower().endswith(SUFFIXES))
+        if len(manifests) == 1:
+            return "manifest", {"path": str(manifests[0])}
+        raise StudyError(f"{path}: neither the CDD-CESM workbook nor one manifest in it; name a manifest or a study")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise StudyError(f"{path.name}: not a study (.yaml) nor a table ({', '.join(SUFFIXES)})")
+    try:
+        columns = list(read_text_table(path).columns)
+    except CohortError as error:
+        raise StudyError(str(error)) from None
+    return ("manifest" if names_images(columns) else "table"), {"path": str(path)}
+
+
+def _pictures(cohort: Cohort) -> Iterator[tuple[Case, PictureKey, Picture]]:
+    for case in cohort.cases:
+        for key, picture in sorted(case.pictures.items(), key=lambda item: item[0].order):
+            yield case, key, picture
+
+
+def _open(case: Case, key: PictureKey, picture: Picture, rules: MaskRules) -> tuple[PictureFact, list[Failure]]:
+    try:
+        image = picture.image.read()
+    except CaseError as error:
+        return PictureFact(case.case_id, key.name), [Failure(case.case_id, "image", error.code, str(error), key.name)]
+    problems = []
+    area = None
+    if picture.mask is not None:
+        try:
+            mask = require_usable(picture.mask.read(image), rules)
+            area = int(np.count_nonzero(mask))
+            problems = [
+                Failure(case.case_id, "mask", code, reason, key.name, "warned")
+                for code, reason in _remarks(image, mask)
+            ]
+        except CaseError as error:
+            problems = [Failure(case.case_id, "mask", error.code, str(error), key.name)]
+    fact = PictureFact(case.case_id, key.name, *image.shape, str(image.pixels.dtype), area, image.notes)
+    return fact, problems
+
+
+def _remarks(image: Image, mask: Mask) -> Iterator[tuple[str, str]]:
+    inside = image.pixels[mask]
+    if inside.min() == inside.max():
+        yield "roi.constant", f"every pixel of the lesion is {inside.flat[0]:g}: its texture says nothing"
+    if mask.all():
+        yield "mask.full_image", "the mask covers the whole picture"
+
+
+def _groups(cohort: Cohort) -> dict[str, int]:
+    per_patient = Counter(case.patient_id for case in cohort.cases)
+    return {
+        "cases": len(cohort.cases),
+        "breasts": len({case.breast_id for case in cohort.cases}),
+        "patients": len(per_patient),
+        "patients with several cases": sum(n > 1 for n in per_patient.values()),
+        "most cases of one patient": max(per_patient.values(), default=0),
+        "cases without a picture": sum(not case.pictures for case in cohort.cases),
+        "pictures without a mask": sum(picture.mask is None for _, _, picture in _pictures(cohort)),
+    }
+
+
+def _pairs(cohort: Cohort) -> dict[str, int]:
+    views = [{(case.case_id, key.view): key for key in case.pictures} for case in cohort.cases]
+    kinds: Counter[str] = Counter()
+    for case, found in zip(cohort.cases, views, strict=True):
+        for _, view in found:
+            both = [name for name in ("LE", "RC") if PictureKey(name, view) in case.pictures]
+            if both:
+                kinds["low energy and recombined" if len(both) == 2 else f"only {both[0]}"] += 1
+    return dict(kinds)
+
+
+def _events(level: LevelCount) -> int | None:
+    """How many are on the rarer side; None for a label that has not two sides."""
+    if level.label == "malignancy":
+        cancers = sum(n for value, n in level.values.items() if SEVERITY.get(value_of(value)) == SEVERITY["malignant"])
+        return min(cancers, sum(level.values.values()) - cancers)
+    return min(level.values.values()) if len(level.values) == 2 else None
+
+
+def _usable(cohort: Cohort, facts: list[PictureFact] | None) -> int:
+    if cohort.table is not None:
+        return len(cohort.table.values)
+    if facts is None:
+        return sum(bool(case.pictures) for case in cohort.cases)
+    return len({fact.case_id for fact in facts if fact.mask_area_px is not None})
+
+
+def _table(title: str, values: Mapping[str, int]) -> Iterator[str]:
+    if values:
+        yield title
+        yield from (f"  {n:>6}  {name}" for name, n in values.items())
+
+
+def _shortened(items: tuple[str, ...]) -> str:
+    rest = len(items) - _SHOWN_NAMES
+    more = f" and {rest} more (--json names all)" if rest > 0 else ""
+    return "; ".join(items[:_SHOWN_NAMES]) + more

@@ -1,0 +1,63 @@
+"""Ids: kept as text byte for byte, refused where ambiguous, and never trusted as file names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+from ..features.errors import CohortError
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def refuse_ambiguous(ids: Iterable[str], *, what: str, where: str) -> None:
+    """Refuse ids that differ only by case, outer blanks or Unicode form: nobody can tell if they are one.
+
+    Raises
+    ------
+    CohortError
+        Listing all of them.
+
+    Examples
+    --------
+    >>> refuse_ambiguous(["P1", "p1 "], what="patient id", where="cases.csv")
+    Traceback (most recent call last):
+        ...
+    cemrad.features.errors.CohortError: cases.csv: patient ids that only look alike: 'P1' and 'p1 '; spell each one way
+    """
+    spellings: dict[str, list[str]] = {}
+    for name in dict.fromkeys(ids):
+        spellings.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), []).append(name)
+    alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
+    if alike:
+        raise CohortError(f"{where}: {what}s that only look alike: {'; '.join(alike)}; spell each one way")
+
+
+def refuse_repeated(ids: Iterable[str], *, what: str, where: str, advice: str) -> None:
+    """Refuse ids that occur more than once; the message lists all of them.
+
+    Raises
+    ------
+    CohortError
+    """
+    twice = [f"{name} ({n} times)" for name, n in Counter(ids).items() if n > 1]
+    if twice:
+        raise CohortError(f"{where}: {what} more than once: {', '.join(twice)}; {advice}")
+
+
+def safe_file_name(name: str) -> str:
+    """The id itself where it is a plain file name everywhere, else a hash of it.
+
+    Examples
+    --------
+    >>> safe_file_name("P40_L_1")
+    'P40_L_1'
+    >>> safe_file_name("../../etc/passwd")
+    'id-3754d6cb3a38e118'
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name) and not _RESERVED.fullmatch(name):
+        return name
+    return "id-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]

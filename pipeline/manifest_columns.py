@@ -1,0 +1,195 @@
+"""Columns of a manifest: what they are called, and what their cells may say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..features.case import Laterality
+from ..features.errors import CaseError, CohortError
+from ..features.settings import nearest
+from .labels import canonical_label, plain_name
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "patient_id": ("patient_id", "patient", "patientid", "pid", "subject_id", "subject", "id"),
+    "case_id": ("case_id", "caseid", "case"),
+    "lesion_id": ("lesion_id", "lesion", "lesionid"),
+    "laterality": ("laterality", "side", "image_laterality", "breast_side", "leftright"),
+    "view": ("view", "view_position", "viewposition", "projection"),
+    "image_type": ("image_type", "imagetype", "type"),
+    "image_path": ("image_path", "image", "image_file", "imagepath", "img", "img_path"),
+    "mask_path": ("mask_path", "mask", "mask_file", "maskpath", "segmentation", "seg_path"),
+    "mask_label": ("mask_label", "masklabel"),
+    "image_sha256": ("image_sha256",),
+    "mask_sha256": ("mask_sha256",),
+}
+"""What each role's column may be called, spelt as :func:`~cemrad.pipeline.labels.plain_name` gives it."""
+
+CLINICAL: dict[str, tuple[str, ...]] = {
+    "age": ("age", "patient_age", "age_years"),
+    "density": ("density", "breast_density", "breast_density_acr", "acr"),
+}
+"""Clinical columns that are taken without being named."""
+
+VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "CV", "AT", "RL", "RM")
+"""Views as in DICOM's View Position, and the usual additional ones."""
+
+IMAGE_TYPES: dict[str, tuple[str, ...]] = {
+    "LE": ("le", "dm", "low_energy", "lowenergy", "low", "ffdm", "low_energy_image"),
+    "RC": (
+        "rc", "cm", "cesm", "cem", "des", "recombined", "subtracted", "subtraction", "recombined_image",
+        "dual_energy_subtracted", "dual_energy",
+    ),
+}  # fmt: skip
+"""What each image type may be called."""
+
+
+@dataclass(frozen=True)
+class ManifestColumns:
+    """Which column of a manifest is what.
+
+    Parameters
+    ----------
+    roles : mapping of str to str
+        Role to column, for the roles that have one.
+    labels : mapping of str to str
+        Our name of a label to its column.
+    clinical : mapping of str to str
+        Name of a clinical value to its column.
+    info : tuple of str
+        All other columns.
+    """
+
+    roles: Mapping[str, str]
+    labels: Mapping[str, str]
+    clinical: Mapping[str, str]
+    info: tuple[str, ...]
+
+
+def find_columns(
+    columns: Sequence[str], labels: Sequence[str], clinical: Sequence[str] | None, *, where: str
+) -> ManifestColumns:
+    """Give every column its place.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names in the file.
+    labels, clinical : sequence of str
+        Columns that the user named as such; None for the clinical ones that are known.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    CohortError
+        If a needed or named column is absent (with the nearest there is) or two mean one label.
+    """
+    taken: dict[str, str] = {}
+    for name in labels:
+        own = canonical_label(name) or name
+        if own in taken:
+            raise CohortError(f"{where}: columns {taken[own]!r} and {name!r} both state {own}; name one of them")
+        taken[own] = _named(name, columns, where)
+    chosen = dict(zip(clinical, (_named(name, columns, where) for name in clinical), strict=True)) if clinical else {}
+    free = [name for name in columns if name not in {*taken.values(), *chosen.values()}]
+    roles = _match(ROLES, free)
+    if "image_type" not in roles and "label" in map(plain_name, free):
+        roles |= _match({"mask_label": ("label",)}, free)  # pyradiomics' own spelling: Image, Mask, Label
+    _require(roles, ("image_path", "mask_path"), columns, where)
+    free = [name for name in free if name not in roles.values()]
+    if clinical is None:
+        chosen = _match(CLINICAL, free)
+    settled = set(taken)
+    for name in free:
+        known = canonical_label(name)
+        if known is None or known in settled:
+            continue
+        if known in taken:
+            raise CohortError(f"{where}: columns {taken[known]!r} and {name!r} both state {known}; name one as a label")
+        taken[known] = name
+    used = {*taken.values(), *chosen.values()}
+    return ManifestColumns(roles, taken, chosen, tuple(name for name in free if name not in used))
+
+
+def _match(wanted: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> dict[str, str]:
+    by_plain = {plain_name(name): name for name in reversed(columns)}
+    found = {}
+    for role, aliases in wanted.items():
+        alias = next((alias for alias in aliases if alias in by_plain), None)
+        if alias is not None:
+            found[role] = by_plain[alias]
+    return found
+
+
+def _named(name: str, columns: Sequence[str], where: str) -> str:
+    if name not in columns:
+        guess = nearest(name, columns)
+        advice = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(columns)}"
+        raise CohortError(f"{where}: no column {name!r}; {advice}")
+    return name
+
+
+def _require(roles: Mapping[str, str], needed: Sequence[str], columns: Sequence[str], where: str) -> None:
+    lines = []
+    for role in needed:
+        if role not in roles:
+            guess = nearest(role, [name for name in columns if name not in roles.values()])
+            advice = f"the nearest is {guess!r}" if guess else f"there are: {', '.join(columns)}"
+            lines.append(f"{where}: no column {role!r} (also read: {', '.join(ROLES[role][1:])}); {advice}")
+    if lines:
+        raise CohortError("\n".join(lines))
+
+
+def parse_laterality(text: str) -> Laterality:
+    """``L``, ``R``, or empty where nothing is stated; raises CaseError ``laterality.unknown``.
+
+    Examples
+    --------
+    >>> parse_laterality("Left")
+    'L'
+    """
+    sides: dict[str, Laterality] = {"l": "L", "left": "L", "r": "R", "right": "R", "": ""}
+    plain = text.strip().lower()
+    if plain not in sides:
+        raise CaseError("laterality.unknown", f"laterality {text!r} is not known; write L or R")
+    return sides[plain]
+
+
+def parse_view(text: str) -> str:
+    """A view with its number where it is a second exposure; raises CaseError ``view.unknown``.
+
+    Examples
+    --------
+    >>> parse_view("mlo"), parse_view("MLO_2"), parse_view("")
+    ('MLO', 'MLO2', '')
+    """
+    plain = text.strip().upper()
+    match = re.fullmatch(rf"({'|'.join(VIEWS)})[_ ]?(\d{{0,2}})", plain)
+    if plain and not match:
+        raise CaseError("view.unknown", f"view {text!r} is not known; write one of {', '.join(VIEWS)}")
+    return match[1] + match[2] if match else ""
+
+
+def parse_image_type(text: str) -> str:
+    """``LE`` or ``RC``; raises CaseError ``image_type.unknown``.
+
+    Examples
+    --------
+    >>> parse_image_type("DM"), parse_image_type("Subtracted")
+    ('LE', 'RC')
+    """
+    plain = plain_name(text)
+    for image_type, aliases in IMAGE_TYPES.items():
+        if plain in aliases:
+            return image_type
+    raise CaseError(
+        "image_type.unknown",
+        f"image type {text!r} is not known; write LE (low energy, DM) or RC (recombined, CM)",
+    )
+
+
+def names_images(columns: Sequence[str]) -> bool:
+    """Whether a table with these columns is a manifest: it has one of images."""
+    return "image_path" in _match(ROLES, columns)

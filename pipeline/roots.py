@@ -1,0 +1,56 @@
+"""Roots: the folders that a table's paths may lead into, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..features.errors import CaseError
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Folders that hold a cohort's files.
+
+    Parameters
+    ----------
+    base : Path
+        Folder of the table; relative paths start here.
+    named : Path, optional
+        One more folder that the user named; relative paths that lead nowhere from `base` start here.
+    """
+
+    base: Path
+    named: Path | None = None
+
+    def file(self, text: str) -> Path:
+        """The existing file that a cell names; links are followed before its place is judged.
+
+        Raises
+        ------
+        CaseError
+            ``path.missing`` for an empty cell, ``path.invalid``, ``path.outside_root``,
+            ``file.missing`` or ``file.not_file``.
+        """
+        plain = text.strip().replace("\\", "/")
+        if not plain:
+            raise CaseError("path.missing", "the cell is empty; name the file")
+        if "\0" in plain or len(plain) > 4096:
+            raise CaseError("path.invalid", "not a path")
+        allowed = [folder.resolve() for folder in (self.base, self.named) if folder is not None]
+        found = [folder / plain for folder in allowed]
+        path = next((path for path in found if path.exists()), found[0])
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # a loop of links
+            raise CaseError("path.invalid", f"{plain}: cannot be followed") from None
+        if not any(real.is_relative_to(folder) for folder in allowed):
+            raise CaseError(
+                "path.outside_root",
+                f"{plain}: leads out of the table's folder; move it there or name its folder as root",
+            )
+        if not real.exists():
+            raise CaseError("file.missing", f"{plain}: no such file")
+        if not real.is_file():
+            raise CaseError("file.not_file", f"{plain}: a folder or device, not a file")
+        return real

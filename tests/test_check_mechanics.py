@@ -1,0 +1,141 @@
+"""Pre-flight: what is told of a cohort, which exit code it ends with, and which reader a path gets."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+from cemrad.features.case import Case, Picture, PictureKey
+from cemrad.features.errors import StudyError
+from cemrad.features.image import ArrayImage
+from cemrad.features.mask import ArrayMask
+from cemrad.pipeline.check import check, detect
+from cemrad.pipeline.cohort import Cohort, Note
+from cemrad.pipeline.cohorts import SHELF, phantom
+
+PIXELS = np.arange(900, dtype=np.uint16).reshape(30, 30)
+MASK = np.zeros((30, 30), bool)
+MASK[5:20, 5:20] = True
+
+
+def _case(name, *, pixels=PIXELS, mask=MASK, malignancy="benign", side="L", keys=("LE_CC", "RC_CC")):
+    picture = Picture(ArrayImage(pixels), None if mask is None else ArrayMask(mask))
+    pictures = {PictureKey.parse(key): picture for key in keys}
+    return Case(name, name.split("_")[0], side, pictures=pictures, labels={"malignancy": malignancy})
+
+
+def test_what_is_told_of_a_phantom():
+    cohort = phantom.read(phantom.Settings(n_patients=4))
+    report = check(cohort)
+    assert report.exit_code == 0
+    assert report.usable == len(cohort.cases)
+    assert report.groups["patients"] == 4
+    assert "PHANTOM" in report.lines()[0]
+    assert len(report.pictures) == sum(len(case.pictures) for case in cohort.cases)
+    assert all(fact.mask_area_px > 0 for fact in report.pictures)
+    assert json.loads(json.dumps(report.as_dict()))["usable"] == report.usable
+
+
+def test_groups_pairs_and_labels():
+    cases = (
+        _case("a_1"),
+        _case("a_2", malignancy="malignant", keys=("LE_CC",)),
+        _case("b_1", side="R", keys=("RC_MLO",)),
+    )
+    report = check(Cohort("c", cases))
+    assert report.groups["most cases of one patient"] == 2
+    assert report.pairs == {"low energy and recombined": 1, "only LE": 1, "only RC": 1}
+    assert report.events == {"malignancy": 1}
+    text = "\n".join(report.lines())
+    assert "malignancy by patient: malignant 1, benign 1; missing 0, mixed 1" in text
+    assert "3 of 3 cases have a picture and mask that can be read" in text
+
+
+def test_a_failure_is_told_once_with_its_reason_and_code():
+    cases = (_case("a"), _case("b", mask=np.zeros((30, 30), bool)), _case("c", mask=MASK[:-1]), _case("d", mask=None))
+    report = check(Cohort("c", cases))
+    assert {(f.case_id, f.code) for f in report.failures} == {("b", "mask.empty"), ("c", "geometry.size")}
+    assert report.exit_code == 3
+    assert report.usable == 1
+    assert report.groups["pictures without a mask"] == 2
+    assert any("mask.empty" in line for line in report.lines())
+
+
+def test_nothing_left_is_exit_code_4():
+    assert check(Cohort("c", (_case("a", mask=np.zeros((30, 30), bool)),))).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"pixels": np.full((30, 30), 7)}, "roi.constant"), ({"mask": np.ones((30, 30), bool)}, "mask.full_image")],
+)
+def test_things_to_look_at_are_warnings(change, code):
+    report = check(Cohort("c", (_case("a", keys=("LE_CC",), **change),)))
+    assert [(f.code, f.state) for f in report.failures] == [(code, "warned")]
+    assert report.exit_code == 0
+
+
+def test_without_decoding_no_pixel_is_read():
+    class Refuses:
+        def read(self):
+            raise AssertionError("read")
+
+    cohort = Cohort("c", (Case("a", "a", pictures={PictureKey("LE", "CC"): Picture(Refuses())}),))
+    report = check(cohort, decode=False)
+    assert (report.pictures, report.usable, report.exit_code) == ((), 1, 0)
+
+
+def test_long_lists_are_cut_on_the_terminal_and_whole_in_json():
+    names = tuple(f"case{k}" for k in range(40))
+    report = check(Cohort("c", (_case("a"),), notes=(Note("some.note", "things", 40, names),)))
+    assert any("and 16 more" in line for line in report.lines())
+    assert report.as_dict()["notes"][0]["items"] == list(names)
+
+
+def test_the_real_tables_are_told_with_their_counts(realdata):
+    reader, settings = detect(realdata / "cdd-cesm" / "tables")
+    assert reader == "cdd_cesm"
+    part = SHELF.take(reader)
+    report = check(part.read(part.Settings(**settings)))
+    text = "\n".join(report.lines())
+    for fact in (
+        "2006  images",
+        "326  patients",
+        "566  breasts",
+        "1003  pairs",
+        "2971  regions",
+        "1233  images_with_regions",
+    ):
+        assert fact in text
+    for note in report.cohort.notes:
+        assert note.code in text
+    assert "P99_L_DM_MLO_2" in text
+    assert not [word for word in text.replace("_", " ").split() if word in ("mm", "cm")]
+    assert report.exit_code == 0
+
+
+def test_failures_of_a_given_table_are_told(tmp_path):
+    (tmp_path / "t.csv").write_text("case_id,a\nx,inf\ny,2\n", encoding="utf-8")
+    reader, settings = detect(tmp_path / "t.csv")
+    part = SHELF.take(reader)
+    report = check(part.read(part.Settings(**settings)))
+    assert (reader, report.exit_code, report.usable) == ("table", 3, 2)
+    assert [f.code for f in report.failures] == ["feature.infinite"]
+
+
+def test_which_reader_a_path_gets(tmp_path):
+    PIL.Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    pd.DataFrame({"Image": ["a.png"], "Mask": ["a.png"]}).to_csv(tmp_path / "manifest.csv", index=False)
+    pd.DataFrame({"case_id": ["a"], "entropy": [1]}).to_csv(tmp_path / "features.csv", index=False)
+    assert detect(tmp_path / "manifest.csv") == ("manifest", {"path": str(tmp_path / "manifest.csv")})
+    assert detect(tmp_path / "features.csv")[0] == "table"
+    assert detect(tmp_path)[0] == "manifest"
+
+
+@pytest.mark.parametrize("name", ["", "image.png", "bad.csv"])
+def test_a_path_that_fits_no_reader(tmp_path, name):
+    (tmp_path / "image.png").write_bytes(b"x")
+    (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError):
+        detect(tmp_path / name)
