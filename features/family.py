@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .case import Case
+from .case import Case, PictureKey
 from .failure import Failure
 
 
@@ -36,10 +36,17 @@ class FeatureFamily(Protocol):
     worker process if need be; making it must be cheap, or cached per process.
     """
 
+    def columns(self, pictures: Sequence[PictureKey]) -> list[str]:
+        """Names of the columns that a cohort with these pictures has, in table order, whatever its cases give."""
+        ...
+
     def extract(self, cases: Sequence[Case]) -> list[FamilyRow]:
         """One row per case, in order. A case that fails gives a row with its failures, never an exception."""
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """Settings, library versions and weights that the numbers depend on; JSON values only."""
+        """Settings, library versions and weights that the numbers depend on; JSON values only.
+
+        ``notes``, where present, is a list of sentences that a user must see before the numbers are used.
+        """
         ...

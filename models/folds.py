@@ -1,0 +1,185 @@
+"""Folds: who is held out when, decided once, by person, before anything learns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ..features.errors import EvaluationError, LeakageError, TableError
+
+_MAX_DRAWS = 25
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which cases are held out in which fold of which repeat.
+
+    Parameters
+    ----------
+    case_ids : tuple of str
+        In the order of the columns of `assignment`.
+    persons : tuple of str
+        Who each case belongs to; a person is never on both sides of a fold.
+    assignment : ndarray of int, shape (n_repeats, n_cases)
+        The fold in which each case is held out.
+    """
+
+    case_ids: tuple[str, ...]
+    persons: tuple[str, ...]
+    assignment: Ints
+
+    def __post_init__(self) -> None:
+        for row in self.assignment:
+            folds: dict[str, int] = {}
+            for person, fold in zip(self.persons, row.tolist(), strict=True):
+                if folds.setdefault(person, fold) != fold:
+                    raise LeakageError(f"person {person!r} would be on both sides of a fold")
+
+    @property
+    def n_repeats(self) -> int:
+        """Times that all cases are dealt into folds anew."""
+        return int(self.assignment.shape[0])
+
+    @property
+    def n_folds(self) -> int:
+        """Folds in each repeat."""
+        return int(self.assignment.max()) + 1
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the cases, sorted by id, with their persons and folds."""
+        rows = sorted(zip(self.case_ids, self.persons, self.assignment.T.tolist(), strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def sides(self, repeat: int, fold: int) -> tuple[Ints, Ints]:
+        """Positions of the training side and of the held-out side."""
+        held = self.assignment[repeat] == fold
+        return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def split(
+    case_ids: Sequence[str],
+    persons: Sequence[str],
+    truth: NDArray[np.int64],
+    *,
+    n_folds: int,
+    n_repeats: int = 1,
+    seed: int = 0,
+) -> Split:
+    """Deal persons into folds that are alike in the share of positive cases.
+
+    Parameters
+    ----------
+    case_ids, persons : sequence of str
+        One per case.
+    truth : ndarray of int, shape (n_cases,)
+        0 or 1.
+    n_folds, n_repeats : int
+    seed : int
+        The same seed gives the same split whatever the platform.
+
+    Raises
+    ------
+    EvaluationError
+        If a class has fewer persons than there are folds.
+
+    Examples
+    --------
+    >>> made = split(["a", "b", "c", "d"], ["p", "p", "q", "r"], np.array([0, 1, 1, 0]), n_folds=2)
+    >>> made.assignment[0, 0] == made.assignment[0, 1]
+    np.True_
+    """
+    counts = class_counts(persons, truth)
+    if min(counts) < n_folds:
+        raise EvaluationError(
+            f"{n_folds} folds need {n_folds} patients of each class: there are {counts[1]} with a positive "
+            f"and {counts[0]} with a negative case; use fewer folds or more cases"
+        )
+    rows = [_deal(persons, truth, n_folds, seed_of(seed, "split", repeat)) for repeat in range(n_repeats)]
+    return Split(tuple(case_ids), tuple(persons), np.stack(rows))
+
+
+def _deal(persons: Sequence[str], truth: Ints, n_folds: int, seed: int) -> Ints:
+    """Folds of one repeat; drawn again while a fold lacks a class, as its AUC would have no value."""
+    groups = np.asarray(persons, dtype=object)
+    best, fewest = np.zeros(len(truth), dtype=np.int64), n_folds + 1
+    for draw in range(_MAX_DRAWS):
+        dealer = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=(seed + draw) % 2**32)
+        folds = np.empty(len(truth), dtype=np.int64)
+        for fold, (_, held) in enumerate(dealer.split(np.zeros((len(truth), 1)), truth, groups)):
+            folds[held] = fold
+        lacking = sum(len(np.unique(truth[folds == fold])) < 2 for fold in range(n_folds))
+        if lacking < fewest:
+            best, fewest = folds, lacking
+        if lacking == 0:
+            break
+    return best
+
+
+def class_counts(persons: Sequence[str], truth: NDArray[np.int64]) -> tuple[int, int]:
+    """Persons with a negative case and persons with a positive case; some may be both."""
+    owners = np.asarray(persons, dtype=object)
+    return len(set(owners[truth == 0])), len(set(owners[truth == 1]))
+
+
+def persons_of(cases: pd.DataFrame, same_person: Sequence[str] = ()) -> pd.Series[str]:
+    """The person behind each case.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        With ``patient_id``, as in a FeatureTable.
+    same_person : sequence of str
+        Further columns: patients that share a value in one of them are one person, for example an
+        accession number, or an id from another system. Empty cells tie nobody.
+
+    Returns
+    -------
+    Series of str
+        The first patient id of each person, by case id.
+
+    Examples
+    --------
+    >>> cases = pd.DataFrame({"patient_id": ["A", "B", "C"], "exam": ["7", "8", "7"]}, index=list("xyz"))
+    >>> persons_of(cases, ["exam"]).tolist()
+    ['A', 'B', 'A']
+    """
+    absent = [name for name in same_person if name not in cases]
+    if absent:
+        raise TableError(f"same_person names columns that the cases lack: {absent}")
+    root = {patient: patient for patient in cases["patient_id"]}
+
+    def find(patient: str) -> str:
+        while root[patient] != patient:
+            patient = root[patient]
+        return patient
+
+    for name in same_person:
+        first: dict[str, str] = {}
+        for patient, value in zip(cases["patient_id"], cases[name], strict=True):
+            if str(value).strip():
+                one, other = find(first.setdefault(str(value), patient)), find(patient)
+                root[max(one, other)] = min(one, other)
+    return cases["patient_id"].map(find)
+
+
+def seed_of(seed: int, *parts: str | int) -> int:
+    """A seed for one purpose, derived from the study's; it does not depend on the order of work.
+
+    Examples
+    --------
+    >>> seed_of(1, "er", 0) == seed_of(1, "er", 0) != seed_of(1, "pr", 0)
+    True
+    """
+    text = "|".join([str(seed), *map(str, parts)])
+    return zlib.crc32(text.encode())

@@ -1,0 +1,134 @@
+"""Gradient-boosted trees (xgboost), shallow and regularised, missing values handled by the trees."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ...features.errors import BundleError
+from ...features.settings import Settings as BaseSettings
+from ..learner import Array, Params
+
+SUFFIX = "ubj"
+_FLOAT32_MAX = 3.0e38
+
+
+class Settings(BaseSettings):
+    """What is tried in the inner folds (tuples), and what is fixed."""
+
+    max_depth: tuple[int, ...] = Field(default=(2, 3), min_length=1)
+    n_rounds: tuple[int, ...] = Field(default=(60, 120), min_length=1, description="trees")
+    learning_rate: tuple[float, ...] = Field(default=(0.05,), min_length=1)
+    min_child_weight: tuple[float, ...] = Field(default=(2.0,), min_length=1, description="sum of p (1 - p) in a leaf")
+    reg_lambda: float = Field(default=3.0, ge=0)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    colsample_bytree: float = Field(default=0.5, gt=0, le=1)
+    max_bin: int = Field(default=64, ge=2)
+
+
+class Learner:
+    """Boosted trees on the logistic loss.
+
+    Classes are not reweighted, so that probabilities keep their meaning; imbalance is met by the
+    threshold. The booster starts from the training side's prevalence.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """Every combination of the tuples in the settings."""
+        s = self.settings
+        names = ("max_depth", "n_rounds", "learning_rate", "min_child_weight")
+        grid = product(s.max_depth, s.n_rounds, s.learning_rate, s.min_child_weight)
+        return [dict(zip(names, values, strict=True)) for values in grid]
+
+    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedTrees:
+        """Fit one booster, single-threaded, so that any number of workers gives the same trees."""
+        import xgboost as xgb
+
+        s = self.settings
+        options = {
+            "objective": "binary:logistic",
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": seed % 2**31,
+            "base_score": float(np.mean(y)),
+            "eta": params["learning_rate"],
+            "max_depth": params["max_depth"],
+            "min_child_weight": params["min_child_weight"],
+            "lambda": s.reg_lambda,
+            "subsample": s.subsample,
+            "colsample_bytree": s.colsample_bytree,
+            "max_bin": s.max_bin,
+        }
+        data = xgb.DMatrix(_bounded(x), label=y, nthread=1)
+        return FittedTrees(xgb.train(options, data, num_boost_round=params["n_rounds"]), x.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTrees:
+    """A booster and the number of features that it takes."""
+
+    booster: Any
+    n_features: int
+
+    def margin(self, x: Array) -> Array:
+        """Log odds, computed by xgboost in single precision."""
+        import xgboost as xgb
+
+        data = xgb.DMatrix(_bounded(x), nthread=1)
+        return np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
+
+    def gains(self) -> Array:
+        """Total gain of each feature's splits."""
+        found = self.booster.get_score(importance_type="total_gain")
+        return np.array([float(found.get(f"f{i}", 0.0)) for i in range(self.n_features)])
+
+    def explain(self, x: Array) -> tuple[Array, Array]:
+        """Path-dependent TreeSHAP (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9)."""
+        explainer = _tree_explainer()(self.booster)
+        values = np.asarray(explainer.shap_values(_bounded(x)), dtype=np.float64)
+        return values, np.full(len(x), float(np.ravel(explainer.expected_value)[0]))
+
+    def state(self) -> bytes:
+        """The booster in xgboost's UBJ format."""
+        return bytes(self.booster.save_raw("ubj"))
+
+
+def restore(state: bytes) -> FittedTrees:
+    """The booster of :meth:`FittedTrees.state`.
+
+    Raises
+    ------
+    BundleError
+        If the bytes are not a booster.
+    """
+    import xgboost as xgb
+
+    if not state.startswith(b"{L"):  # UBJ object; xgboost would guess at anything else
+        raise BundleError("a model is not an xgboost UBJ file; the bundle is damaged or was tampered with")
+    try:
+        booster = xgb.Booster({"nthread": 1})
+        booster.load_model(bytearray(state))
+        return FittedTrees(booster, int(booster.num_features()))
+    except (xgb.core.XGBoostError, ValueError) as error:
+        raise BundleError(f"a model is not an xgboost UBJ file: {str(error).splitlines()[0]}") from None
+
+
+def _bounded(x: Array) -> Array:
+    # xgboost keeps single precision and refuses what becomes infinite there.
+    return np.clip(x, -_FLOAT32_MAX, _FLOAT32_MAX)
+
+
+def _tree_explainer() -> Any:
+    with warnings.catch_warnings():  # shap's plots set colours in a way that matplotlib deprecates
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        import shap
+    return shap.TreeExplainer

@@ -1,0 +1,112 @@
+"""Metrics of binary predictions: areas, rates and scores, without their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Array = NDArray[np.float64]
+Truth = NDArray[np.int64]
+
+METRICS = ("auc", "auprc", "sensitivity", "specificity", "brier")
+"""What every arm is measured by."""
+
+
+def placements(truth: Truth, score: Array) -> tuple[Array, Array]:
+    """Share of negatives below each positive, and of positives above each negative; a tie counts half.
+
+    These are the structural components of DeLong et al. 1988 (doi 10.2307/2531595); the mean of
+    either is the AUC. Both classes must be present.
+
+    Examples
+    --------
+    >>> placements(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.5]))
+    (array([1. , 0.5]), array([0.75]))
+    """
+    positive, negative = score[truth == 1], score[truth == 0]
+    ranks = rankdata(np.concatenate([positive, negative]))
+    n = len(positive)
+    above = (ranks[:n] - rankdata(positive)) / len(negative)
+    below = 1 - (ranks[n:] - rankdata(negative)) / n
+    return above, below
+
+
+def auc(truth: Truth, score: Array) -> float:
+    """Area under the ROC curve; NaN where a class is absent."""
+    if len(np.unique(truth)) < 2:
+        return float("nan")
+    return float(placements(truth, score)[0].mean())
+
+
+def delong(truth: Truth, scores: Array) -> tuple[Array, Array]:
+    """AUC of each column of scores and DeLong's covariance between them.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (n,)
+        0 or 1, at least two of each.
+    scores : ndarray, shape (n, n_scores)
+        Predictions of one fixed model per column, on patients that none of them has seen.
+
+    Returns
+    -------
+    aucs : ndarray, shape (n_scores,)
+    covariance : ndarray, shape (n_scores, n_scores)
+    """
+    parts = [placements(truth, column) for column in scores.T]
+    above = np.array([part[0] for part in parts])
+    below = np.array([part[1] for part in parts])
+    covariance = np.cov(above) / above.shape[1] + np.cov(below) / below.shape[1]
+    return above.mean(axis=1), np.atleast_2d(covariance)
+
+
+def average_precision(truth: Truth, score: Array, weights: Array) -> Array:
+    """Area under the precision-recall curve as average precision, for each row of weights.
+
+    Parameters
+    ----------
+    truth, score : ndarray, shape (n,)
+    weights : ndarray, shape (n_draws, n)
+        How often each case counts; a row without positives gives NaN.
+    """
+    order = np.argsort(-score, kind="stable")
+    hits = weights[:, order] * truth[order]
+    seen = np.cumsum(weights[:, order], axis=1)
+    found = np.cumsum(hits, axis=1)
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    found_at, seen_at = found[:, last], seen[:, last]
+    gained = np.diff(found_at, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(seen_at > 0, found_at / seen_at, 0.0)
+        return np.asarray((gained * precision).sum(axis=1) / found_at[:, -1], dtype=np.float64)
+
+
+def weighted_mean(values: Array, weights: Array) -> Array:
+    """Mean of `values` (n,) for each row of weights (n_draws, n); NaN where nothing weighs."""
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(weights @ values / total, dtype=np.float64)
+
+
+def youden_threshold(truth: Truth, probability: Array) -> float:
+    """The threshold with the largest sensitivity + specificity - 1 (Youden 1950).
+
+    Halfway between two neighbouring probabilities; of equally good ones the median. It is meant
+    for the training side: a threshold chosen on the cases that it is judged on flatters.
+
+    Examples
+    --------
+    >>> youden_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.9]))
+    0.4
+    """
+    values = np.unique(probability)
+    if len(values) == 1:
+        return float(values[0])
+    cuts = (values[1:] + values[:-1]) / 2
+    positive, negative = np.sort(probability[truth == 1]), np.sort(probability[truth == 0])
+    sensitivity = 1 - np.searchsorted(positive, cuts, side="left") / len(positive)
+    specificity = np.searchsorted(negative, cuts, side="left") / len(negative)
+    index = sensitivity + specificity
+    best = np.flatnonzero(index >= index.max() - 1e-12)
+    return float(cuts[best[len(best) // 2]])

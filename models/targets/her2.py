@@ -1,0 +1,16 @@
+"""HER2 status of a malignant lesion: IHC 0 and 1+ are negative, 3+ positive, 2+ is equivocal without ISH."""
+
+from ..target import NEGATIVE_WORDS, POSITIVE_WORDS, Target
+
+# ASCO/CAP guideline 2018, doi 10.1200/JCO.2018.77.8738. A bare 2 or 3 is not read: a bare 1 means positive
+# in a column of 0 and 1, so that a score must carry its plus sign.
+TARGET = Target(
+    title="HER2 status",
+    positive="HER2 positive",
+    level="lesion",
+    sources=("her2", "her_2", "her2_status", "her_2_status", "her2_neu", "erbb2"),
+    words=dict.fromkeys(POSITIVE_WORDS | {"3+", "amplified"}, 1)
+    | dict.fromkeys(NEGATIVE_WORDS | {"0+", "1+", "not amplified"}, 0)
+    | dict.fromkeys(("2+", "equivocal"), "label.equivocal: HER2 2+ needs in situ hybridisation; state the outcome"),
+    malignant_only=True,
+)
