@@ -110,41 +110,135 @@ def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Estimate:
 
 
 def influence(held: HeldOut) -> tuple[float, Array] | None:
-    """The AUC and each person's influence on it; None where no fold holds both classes.
+    """The AUC and each person's influence on it; None where a repeat has no fold with both classes.
 
     Clustered structural components after Obuchowski 1997 (doi 10.2307/2533958), summed over folds
     and averaged over repeats.
     """
-    areas, terms = [], []
-    for repeat in np.unique(held.repeat):
-        pairs, parts = 0, []
-        for fold in np.unique(held.fold):
-            at = np.flatnonzero((held.repeat == repeat) & (held.fold == fold))
-            positive, negative = at[held.truth[at] == 1], at[held.truth[at] == 0]
-            if len(positive) and len(negative):
-                pairs += len(positive) * len(negative)
-                parts.append((positive, negative, *placements(held.truth[at], held.probability[at])))
-        if not pairs:
-            return None
-        areas.append(sum(float(above.sum()) * len(negative) for _, negative, above, _ in parts) / pairs)
-        terms.append((pairs, parts))
-    area = float(np.mean(areas))
-    sums = np.zeros(int(held.person.max()) + 1)
-    for pairs, parts in terms:
-        for positive, negative, above, below in parts:
-            np.add.at(sums, held.person[positive], (above - area) * len(negative) / pairs / len(areas))
-            np.add.at(sums, held.person[negative], (below - area) * len(positive) / pairs / len(areas))
-    return area, sums
+    cells = []
+    pairs: dict[int, int] = {}
+    for repeat, fold in _cells(held):
+        at = np.flatnonzero((held.repeat == repeat) & (held.fold == fold))
+        positive, negative = at[held.truth[at] == 1], at[held.truth[at] == 0]
+        n_pairs = len(positive) * len(negative)
+        pairs[repeat] = pairs.get(repeat, 0) + n_pairs
+        if n_pairs:
+            cells.append((repeat, positive, negative, *placements(held.truth[at], held.probability[at])))
+    if not all(pairs.values()):
+        return None
+    share = {repeat: 1 / (n * len(pairs)) for repeat, n in pairs.items()}
+    area = sum(float(above.sum()) * len(negative) * share[r] for r, _, negative, above, _ in cells)
+    parts = np.zeros(int(held.person.max()) + 1)
+    for repeat, positive, negative, above, below in cells:
+        np.add.at(parts, held.person[positive], (above - area) * len(negative) * share[repeat])
+        np.add.at(parts, held.person[negative], (below - area) * len(positive) * share[repeat])
+    return area, parts
 
 
 def _around(area: float, parts: Array, held: HeldOut, method: str, bounds: tuple[float, float]) -> Estimate:
     n = int((np.bincount(held.person) > 0).sum())
     if held.freedom + 1 < MIN_PERSONS:
-        return Estimate(area, np.nan, np.nan, f"no interval: fewer than {MIN_PERSONS} patients of a class")
+        return _no_interval(area)
     variance = float((parts**2).sum()) * n / (n - 1) * held.inflation
     half = float(t.ppf((1 + LEVEL) / 2, held.freedom)) * np.sqrt(variance)
     return Estimate(area, max(bounds[0], area - half), min(bounds[1], area + half), method)
 
 
+def bootstrap_weights(person: Ints, n_draws: int, seed: int) -> Array:
+    """How often each row counts in each draw of persons with replacement, shape (n_draws, n_rows)."""
+    n = int(person.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_draws)
+    return np.asarray(drawn[:, person], dtype=np.float64)
+
+
+Statistic = Callable[[HeldOut, Array], Array]
+"""A metric of predictions for each row of weights, NaN where a draw has no value for it."""
+
+
+def auprc(held: HeldOut, weights: Array) -> Array:
+    """Average precision over all folds together, averaged over repeats."""
+    rows = [np.flatnonzero(held.repeat == repeat) for repeat in np.unique(held.repeat)]
+    parts = [average_precision(held.truth[at], held.probability[at], weights[:, at]) for at in rows]
+    return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
+
+
+def brier(held: HeldOut, weights: Array) -> Array:
+    """Mean squared difference of probability and truth."""
+    return weighted_mean((held.probability - held.truth) ** 2, weights)
+
+
+STATISTICS: dict[str, Statistic] = {"auprc": auprc, "brier": brier}
+"""Metrics of the probabilities other than the AUC."""
+
+
+def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimate:
+    """A metric of cross-validated probabilities with an interval on the log-odds scale, so that it stays in 0 to 1.
+
+    The standard error is that of a bootstrap of persons, widened by Nadeau and Bengio's factor. Of
+    a perfect estimate the bootstrap has nothing to vary: Wilson's interval for as many cases as the
+    rarer class has persons stands in.
+
+    Parameters
+    ----------
+    held : HeldOut
+    statistic : callable
+        One of :data:`STATISTICS`.
+    weights : ndarray, shape (n_draws, n)
+        From :func:`bootstrap_weights`.
+    """
+    estimate = float(statistic(held, np.ones((1, len(held.truth))))[0])
+    if np.isnan(estimate):
+        return _no_estimate("no positive case")
+    if held.freedom + 1 < MIN_PERSONS:
+        return _no_interval(estimate)
+    quantile = float(t.ppf((1 + LEVEL) / 2, held.freedom))
+    if not 1e-12 < estimate < 1 - 1e-12:
+        low, high = _wilson(estimate, held.freedom + 1, quantile)
+        return Estimate(estimate, low, high, "Wilson on patients of the rarer class")
+    spread = float(np.nanstd(statistic(held, weights))) * np.sqrt(held.inflation)
+    scale = quantile * spread / (estimate * (1 - estimate))
+    centre = np.log(estimate / (1 - estimate))
+    low, high = (float(1 / (1 + np.exp(-(centre + side * scale)))) for side in (-1, 1))
+    return Estimate(estimate, low, high, "patient bootstrap on the log-odds scale, Nadeau-Bengio factor, t")
+
+
+def cv_rate(held: HeldOut, of: int) -> Estimate:
+    """Sensitivity (`of` 1) or specificity (`of` 0) at the thresholds that each fold fixed for itself.
+
+    The interval is Nadeau and Bengio's corrected t over the folds' own rates, which also sees how
+    unsteady the choice of the threshold was, and never narrower than Wilson's on patients.
+    """
+    right = held.called == (held.truth == 1)
+    cells = [(held.repeat == r) & (held.fold == f) & (held.truth == of) for r, f in _cells(held)]
+    rates = np.array([right[cell].mean() for cell in cells if cell.any()])
+    if not len(rates):
+        return _no_estimate("no case of the class")
+    estimate = float(right[held.truth == of].mean())
+    persons = len(np.unique(held.person[held.truth == of]))
+    if persons < MIN_PERSONS or len(rates) < 2:
+        return _no_interval(estimate)
+    low, high = _wilson(estimate, persons, float(norm.ppf((1 + LEVEL) / 2)))
+    n_folds = len(np.unique(held.fold))
+    spread = np.sqrt((1 / len(rates) + 1 / (n_folds - 1)) * rates.var(ddof=1))
+    half = float(t.ppf((1 + LEVEL) / 2, len(rates) - 1) * spread)
+    low, high = min(low, max(0.0, estimate - half)), max(high, min(1.0, estimate + half))
+    return Estimate(estimate, low, high, "Nadeau-Bengio corrected t over folds, threshold choice included")
+
+
+def _cells(held: HeldOut) -> list[tuple[int, int]]:
+    return sorted({(int(r), int(f)) for r, f in zip(held.repeat, held.fold, strict=True)})
+
+
+def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
+    square = quantile**2 / n
+    centre = (share + square / 2) / (1 + square)
+    half = np.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
 def _no_estimate(why: str) -> Estimate:
     return Estimate(np.nan, np.nan, np.nan, f"not estimable: {why}")
+
+
+def _no_interval(estimate: float) -> Estimate:
+    return Estimate(estimate, np.nan, np.nan, f"no interval: fewer than {MIN_PERSONS} patients of a class")

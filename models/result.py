@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..features.crop import Crop
+from ..features.errors import TableError
+from ..features.failure import COLUMNS as FAILURE_COLUMNS
+from ..features.table import read_text_csv
 
 ARMS = ("clinical", "radiomics", "deep", "fused", "fused+clinical")
 """The arms of an evaluation, by the families of features that each may use."""
@@ -97,3 +104,105 @@ class Result:
     cohort: dict[str, Any] = field(default_factory=dict)
     crops: Mapping[str, Mapping[str, Crop]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the result beside the other files of a run.
+
+        Numbers go to Parquet, who and why to CSV, metrics and differences to ``metrics.json``,
+        crops to ``crops.npz``, the rest to ``result.json``.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _PARQUET:
+            getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
+        self.clinical.rename_axis("case_id").to_parquet(folder / "clinical.parquet")
+        self.exclusions.to_csv(folder / "exclusions.csv", index=False, lineterminator="\n")
+        self.cases.rename_axis("case_id").to_csv(folder / "cases.csv", lineterminator="\n")
+        self.failures.to_csv(folder / "failures.csv", index=False, lineterminator="\n")
+        _write_json(folder / "metrics.json", {name: _records(getattr(self, name)) for name in _JSON_TABLES})
+        _write_json(folder / "result.json", {name: getattr(self, name) for name in _JSON_FIELDS})
+        _save_crops(folder / "crops.npz", self.crops)
+
+    @classmethod
+    def load(cls, folder: Path) -> Result:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        TableError
+            If a file is missing or is not what it should be.
+        """
+        tables = [f"{name}.parquet" for name in (*_PARQUET, "clinical")]
+        needed = [*tables, "exclusions.csv", "cases.csv", "failures.csv", "metrics.json", "result.json", "crops.npz"]
+        absent = [name for name in needed if not (folder / name).is_file()]
+        if absent:
+            raise TableError(f"{folder} holds no {', '.join(absent)}; it is not the folder of an evaluation")
+        try:
+            measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            frames = {name: pd.read_parquet(folder / f"{name}.parquet")[columns] for name, columns in _PARQUET.items()}
+            frames |= {name: _from_records(measured[name], columns) for name, columns in _JSON_TABLES.items()}
+            clinical = pd.read_parquet(folder / "clinical.parquet").rename_axis(None)
+            return cls(
+                **{name: stated[name] for name in _JSON_FIELDS},
+                **frames,
+                clinical=clinical.set_axis(clinical.index.astype(str).astype(object)),
+                exclusions=read_text_csv(folder / "exclusions.csv")[EXCLUSION_COLUMNS],
+                cases=read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None),
+                failures=read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS),
+                crops=_load_crops(folder / "crops.npz"),
+            )
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise TableError(f"{folder}: the stored evaluation cannot be read: {error}") from None
+
+
+_PARQUET = {
+    "predictions": PREDICTION_COLUMNS,
+    "chosen": CHOSEN_COLUMNS,
+    "shap": SHAP_COLUMNS,
+    "shap_base": SHAP_BASE_COLUMNS,
+}
+_JSON_TABLES = {"metrics": METRIC_COLUMNS, "differences": DIFFERENCE_COLUMNS}
+_JSON_FIELDS = ("name", "phantom", "endpoints", "folds", "cohort", "provenance")
+_TEXT_COLUMNS = ("endpoint", "level", "arm", "reference", "metric", "method")
+_COUNT_COLUMNS = ("n", "n_positive")
+
+
+def _write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values; NaN, which JSON lacks, as null."""
+    return [
+        {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+def _from_records(records: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    kinds = {name: object if name in _TEXT_COLUMNS else "int64" if name in _COUNT_COLUMNS else float for name in columns}
+    return pd.DataFrame(records, columns=columns).astype(kinds)
+
+
+def _save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
+    """One numbered pair of arrays per crop; which is whose stands in an array of JSON text."""
+    index, arrays = [], {}
+    for case_id, pictures in crops.items():
+        for picture, crop in pictures.items():
+            number = len(index)
+            index.append({"case_id": case_id, "picture": picture, "top": crop.top, "left": crop.left})
+            arrays |= {f"pixels_{number}": crop.pixels, f"mask_{number}": crop.mask}
+    text = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
+    np.savez_compressed(path, index=text, **arrays)
+
+
+def _load_crops(path: Path) -> dict[str, dict[str, Crop]]:
+    crops: dict[str, dict[str, Crop]] = {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            for number, item in enumerate(json.loads(stored["index"].tobytes())):
+                crop = Crop(stored[f"pixels_{number}"], stored[f"mask_{number}"], int(item["top"]), int(item["left"]))
+                crops.setdefault(str(item["case_id"]), {})[str(item["picture"])] = crop
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    return crops

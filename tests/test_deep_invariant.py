@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.families import deep
 from cemrad.features.image import ArrayImage

@@ -11,7 +11,6 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.errors import StudyError, WeightsError
 from cemrad.features.families import deep

@@ -6,12 +6,11 @@ import safetensors.torch
 import SimpleITK
 import timm
 import torch
-from torchvision.transforms import functional
-
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.families import deep
 from cemrad.features.image import ArrayImage
 from cemrad.features.mask import ArrayMask, MaskRules
+from torchvision.transforms import functional
 
 LE, RC = PictureKey("LE", "MLO"), PictureKey("RC", "MLO")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -65,7 +64,7 @@ def test_features_equal_a_plain_forward_pass(exam, name, n, size):
     family = deep.Family(deep.Settings(network=name, weights="random", seed=5, size=size, margin=0.4), MaskRules())
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        network = timm.create_model(name, pretrained=False).eval()
+        network = timm.create_model(name, pretrained=False, num_classes=0).eval()
     pixels = {key: picture.image.pixels for key, picture in exam.pictures.items()}
     masks = {key: picture.mask.pixels for key, picture in exam.pictures.items()}
     for key in (LE, RC):

@@ -5,7 +5,6 @@ import logging
 
 import numpy as np
 import pytest
-
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.errors import StudyError
 from cemrad.features.families import radiomics
@@ -136,7 +135,7 @@ def test_separate_parts_are_measured_together_and_counted():
 
 
 def test_too_many_grey_levels_cost_only_the_image_that_has_them():
-    """At width 25 a hot pixel of 65,535 makes 2,622 levels in the original image, while its logarithm stays within few."""
+    """At width 25 a hot pixel of 65,535 makes 2,622 levels; the filtered image is binned more coarsely."""
     pixels = noise() % 200
     pixels[24, 24] = 65_535
     parameters = {"imageType": {"Original": {}, "Logarithm": {"binWidth": 1000}}, **FIRST_ORDER}
@@ -197,7 +196,9 @@ def test_nothing_is_printed_and_the_users_own_logging_is_left_alone(capfd, caplo
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
-    assert [r for r in caplog.records if r.name.startswith(("radiomics", "pykwalify")) and r.levelno > logging.DEBUG] == []
+    assert [
+        r for r in caplog.records if r.name.startswith(("radiomics", "pykwalify")) and r.levelno > logging.DEBUG
+    ] == []
     assert logging.getLogger("radiomics").level == before
 
 

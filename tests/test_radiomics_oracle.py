@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
-from radiomics.featureextractor import RadiomicsFeatureExtractor
-
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.families import radiomics
 from cemrad.features.image import ArrayImage
 from cemrad.features.mask import ArrayMask, MaskRules
+from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 KEY = PictureKey("RC", "CC")
 # What the preset promises, written out here so that a change of the file is seen.

@@ -1,0 +1,301 @@
+"""Evaluation: nested, patient-grouped cross-validation of every arm and endpoint."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from ..features.errors import EvaluationError
+from ..features.settings import nearest
+from ..features.table import FeatureTable
+from .design import Design, lay_out, resolve_endpoints
+from .explain import explain
+from .folds import Ints, Split, seed_of, split
+from .fusion import FittedArm, FusionSettings, fit_arms, possible_arms
+from .learner import Array, probability
+from .result import (
+    ARMS,
+    CHOSEN_COLUMNS,
+    EXCLUSION_COLUMNS,
+    PREDICTION_COLUMNS,
+    SHAP_BASE_COLUMNS,
+    SHAP_COLUMNS,
+    Result,
+)
+from .scoring import ScoringSettings, score
+
+LOG = logging.getLogger("cemrad")
+
+Progress = Callable[[int, int, str], None]
+"""Called with what is done, of how much, and what it is."""
+
+
+class EvaluationSettings(FusionSettings):
+    """How an evaluation is made."""
+
+    outer_folds: int = Field(default=5, ge=2, le=50)
+    repeats: int = Field(default=1, ge=1, le=100, description="times that all cases are dealt into folds anew")
+    arms: tuple[str, ...] = Field(default=ARMS, min_length=1)
+    same_person: tuple[str, ...] = Field(default=(), description="case columns whose equal values tie patients together")
+    scoring: ScoringSettings = ScoringSettings()
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_exist(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        for arm in arms:
+            if arm not in ARMS:
+                guess = nearest(arm, ARMS)
+                raise ValueError(f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}")
+        return arms
+
+
+class Job(NamedTuple):
+    """One fold of one endpoint."""
+
+    design: Design
+    split: Split
+    repeat: int
+    fold: int
+
+
+@dataclass(frozen=True, eq=False)
+class ArmOutcome:
+    """What one arm's model of one fold was, and what it said about the cases held out of it."""
+
+    fitted: FittedArm
+    held: Ints
+    margin: Array
+    values: Array
+    shap: Array
+    base: Array
+
+
+@dataclass(frozen=True, eq=False)
+class FoldOutcome:
+    """Every arm of one fold; `refused` are arms that could not be fitted, with the reason."""
+
+    job: Job
+    arms: dict[str, ArmOutcome]
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def evaluate(
+    table: FeatureTable,
+    labels: pd.DataFrame,
+    endpoints: Sequence[str | Mapping[str, str]],
+    settings: EvaluationSettings | None = None,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    name: str = "study",
+) -> Result:
+    """Nested cross-validation of every arm and endpoint.
+
+    Persons are dealt into folds first; selection, imputation, tuning and threshold are fitted on
+    the training side of each fold, and a model refuses cases of a person whom it has seen.
+
+    Parameters
+    ----------
+    table : FeatureTable
+    labels : DataFrame
+        Index ``case_id``, one column per label as stated.
+    endpoints : sequence of str or mapping
+        As :func:`~cemrad.models.target.resolve_endpoint` reads them.
+    settings : EvaluationSettings, optional
+    jobs : int
+        Threads; the result does not depend on it.
+    progress : callable, optional
+        Called as ``progress(done, total, "folds")``.
+    name : str
+        The study's name.
+
+    Raises
+    ------
+    StudyError
+        If an endpoint is not known, or its labels are absent.
+    EvaluationError
+        If no endpoint can be estimated; one that cannot beside others that can is a row that says so.
+    """
+    started = time.perf_counter()
+    settings = settings or EvaluationSettings()
+    found = resolve_endpoints(endpoints, labels)
+    arms, absent = possible_arms(table.values.columns, settings.arms)
+    if not arms:
+        raise EvaluationError(f"none of the arms can be evaluated: {_told(absent)}")
+    for arm, why in absent.items():
+        LOG.info("evaluate: arm %s is left out: %s", arm, why)
+    designs = [lay_out(table, labels, endpoint, settings.same_person, arms) for endpoint in found]
+    splits, problems = _deal(designs, settings)
+    outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
+    refused = _refused(outcomes)
+    kept = [(o.job, arm, part) for o in outcomes for arm, part in o.arms.items() if arm not in refused.get(o.job.design.name, {})]
+    predictions = _frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept))
+    metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused)
+    return Result(
+        name=name,
+        phantom=bool(table.provenance.get("phantom", False)),
+        predictions=predictions,
+        metrics=metrics,
+        differences=differences,
+        chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
+        shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
+        shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
+        exclusions=pd.concat([d.exclusions for d in designs], ignore_index=True)[EXCLUSION_COLUMNS],
+        cases=table.cases,
+        clinical=table.values[table.columns_of("clinical")],
+        failures=table.failures,
+        endpoints={design.name: design.summary() for design in designs},
+        folds={
+            design.name: {"sha256": made.sha256, "n_folds": made.n_folds, "n_repeats": made.n_repeats}
+            for design in designs
+            if (made := splits.get(design.name)) is not None
+        },
+        provenance={
+            "seed": settings.seed,
+            "evaluation": settings.model_dump(mode="json"),
+            "arms_left_out": absent,
+            "arms_refused": refused,
+            "endpoints_not_estimable": problems,
+            "columns_left_out": {design.name: list(design.left_out) for design in designs},
+            "params": [_params(*item) for item in kept],
+            "evaluation_s": round(time.perf_counter() - started, 2),
+        },
+    )
+
+
+def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOutcome:
+    """Fit every arm on the training side of one fold, then predict and explain the cases held out.
+
+    Parameters
+    ----------
+    job : Job
+    arms : sequence of str
+    settings : FusionSettings
+    """
+    rows = job.design.rows
+    fit, held = job.split.sides(job.repeat, job.fold)
+    seed = seed_of(settings.seed, job.design.name, job.repeat, job.fold)
+    fitted, refused = fit_arms(rows.take(fit), arms, settings, seed)
+    new = rows.take(held)
+    outcomes = {}
+    for arm, model in fitted.items():
+        margin = model.held_out_margin(new)
+        values = new.features(model.features)
+        outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
+    return FoldOutcome(job, outcomes, refused)
+
+
+def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
+    """The split of each endpoint, and why there is none."""
+    splits, problems = {}, {}
+    for design in designs:
+        rows = design.rows
+        try:
+            splits[design.name] = split(
+                rows.case_ids, rows.persons, rows.y,
+                n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=seed_of(settings.seed, design.name),
+            )  # fmt: skip
+        except EvaluationError as error:
+            problems[design.name] = str(error)
+            LOG.warning("evaluate: endpoint %s: %s", design.name, error)
+    if not splits:
+        raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
+    return splits, problems
+
+
+def _run(
+    designs: Sequence[Design],
+    splits: Mapping[str, Split],
+    arms: Sequence[str],
+    settings: EvaluationSettings,
+    jobs: int,
+    progress: Progress | None,
+) -> Iterator[FoldOutcome]:
+    work = [
+        Job(design, splits[design.name], repeat, fold)
+        for design in designs
+        if design.name in splits
+        for repeat in range(settings.repeats)
+        for fold in range(settings.outer_folds)
+    ]
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [pool.submit(run_fold, job, arms, settings) for job in work]
+        try:
+            for done, future in enumerate(futures, start=1):
+                yield future.result()
+                if progress is not None:
+                    progress(done, len(work), "folds")
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _refused(outcomes: Iterable[FoldOutcome]) -> dict[str, dict[str, str]]:
+    """Arms that failed in any fold, by endpoint: an arm is compared on all cases or not at all."""
+    refused: dict[str, dict[str, str]] = {}
+    for outcome in outcomes:
+        for arm, why in outcome.refused.items():
+            refused.setdefault(outcome.job.design.name, {})[arm] = why
+    return refused
+
+
+def _told(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
+def _key(job: Job, arm: str) -> dict[str, Any]:
+    return {"endpoint": job.design.name, "arm": arm, "repeat": job.repeat, "fold": job.fold}
+
+
+def _predictions(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
+    cases = job.design.cases.iloc[part.held]
+    return pd.DataFrame(
+        _key(job, arm)
+        | {
+            "case_id": cases.index.to_numpy(dtype=object),
+            "patient_id": cases["patient_id"].to_numpy(dtype=object),
+            "breast_id": cases["breast_id"].to_numpy(dtype=object),
+            "truth": job.design.rows.y[part.held],
+            "probability": probability(part.margin),
+            "margin": part.margin,
+            "threshold": part.fitted.threshold,
+        }
+    )
+
+
+def _chosen(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
+    return pd.DataFrame(_key(job, arm) | {"feature": list(part.fitted.features), "gain": part.fitted.model.gains()})
+
+
+def _shap(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
+    ids = job.design.cases.index.to_numpy(dtype=object)[part.held]
+    n_cases, n_features = part.shap.shape
+    return pd.DataFrame(
+        _key(job, arm)
+        | {
+            "case_id": ids.repeat(n_features),
+            "feature": list(part.fitted.features) * n_cases,
+            "value": part.values.ravel(),
+            "shap": part.shap.ravel(),
+        }
+    )
+
+
+def _base(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
+    ids = job.design.cases.index.to_numpy(dtype=object)[part.held]
+    return pd.DataFrame(_key(job, arm) | {"case_id": ids, "base": part.base, "margin": part.margin})
+
+
+def _params(job: Job, arm: str, part: ArmOutcome) -> dict[str, Any]:
+    return _key(job, arm) | {"params": dict(part.fitted.params), "inner_log_loss": round(part.fitted.inner_loss, 6)}
+
+
+def _frame(columns: list[str], parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    made = list(parts)
+    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)

@@ -1,0 +1,142 @@
+"""Scoring: every metric of every arm at every level, and the differences between arms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from ..features.settings import Settings
+from .folds import seed_of
+from .intervals import STATISTICS, Estimate, HeldOut, bootstrap_weights, cv_auc, cv_auc_difference, cv_rate, cv_statistic
+from .metrics import METRICS
+from .result import DIFFERENCE_COLUMNS, METRIC_COLUMNS
+
+LEVELS = ("lesion", "breast", "patient")
+UNIT = {"lesion": "case_id", "breast": "breast_id", "patient": "patient_id"}
+PAIRS = (
+    ("fused", "radiomics"),
+    ("fused", "deep"),
+    ("fused+clinical", "clinical"),
+    ("fused+clinical", "fused"),
+    ("radiomics", "clinical"),
+    ("deep", "clinical"),
+    ("deep", "radiomics"),
+)
+"""Arms that are compared, the second being the reference."""
+
+
+class ScoringSettings(Settings):
+    """How predictions are measured."""
+
+    n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="draws of patients, for AUPRC and Brier")
+
+
+def score(
+    predictions: pd.DataFrame,
+    arms: Sequence[str],
+    settings: ScoringSettings,
+    seed: int,
+    problems: Mapping[str, str],
+    refused: Mapping[str, Mapping[str, str]],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Metrics and paired differences of cross-validated predictions.
+
+    A breast or a patient is positive if any of its lesions is, and has the highest probability of
+    its lesions; the threshold is the one of the lesions' fold.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns ``PREDICTION_COLUMNS``.
+    arms : sequence of str
+    settings : ScoringSettings
+    seed : int
+    problems : mapping of str to str
+        Endpoints that have no predictions, with the reason.
+    refused : mapping of str to mapping
+        Per endpoint, arms that have none, with the reason.
+
+    Returns
+    -------
+    metrics : DataFrame
+        Columns ``METRIC_COLUMNS``.
+    differences : DataFrame
+        Columns ``DIFFERENCE_COLUMNS``; AUC only.
+    """
+    metrics: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    for endpoint, rows in predictions.groupby("endpoint", sort=False):
+        for level in LEVELS:
+            held = {str(arm): held_out(part, level) for arm, part in rows.groupby("arm", sort=False)}
+            key = {"endpoint": endpoint, "level": level}
+            metrics += _measured(key, held, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
+            metrics += _unmeasured(key, refused.get(str(endpoint), {}))
+            differences += _compared(key, held)
+    for endpoint, why in problems.items():
+        for level in LEVELS:
+            metrics += _unmeasured({"endpoint": endpoint, "level": level}, dict.fromkeys(arms, why))
+    return pd.DataFrame(metrics, columns=METRIC_COLUMNS), pd.DataFrame(differences, columns=DIFFERENCE_COLUMNS)
+
+
+def held_out(predictions: pd.DataFrame, level: str) -> HeldOut:
+    """Predictions of one arm, one row per repeat and unit of the level.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns ``PREDICTION_COLUMNS``, of one endpoint and one arm.
+    level : {"lesion", "breast", "patient"}
+    """
+    keys = ["repeat", "fold", UNIT[level]]
+    called = predictions.assign(called=predictions["probability"] >= predictions["threshold"])
+    columns = {"truth": "max", "probability": "max", "called": "max", "patient_id": "first"}
+    units = called.groupby(keys, sort=True)[list(columns)].agg(columns)
+    at = units.index
+    return HeldOut(
+        truth=units["truth"].to_numpy(dtype=np.int64),
+        probability=units["probability"].to_numpy(dtype=np.float64),
+        called=units["called"].to_numpy(dtype=bool),
+        repeat=at.get_level_values("repeat").to_numpy(dtype=np.int64),
+        fold=at.get_level_values("fold").to_numpy(dtype=np.int64),
+        person=np.unique(units["patient_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64),
+    )
+
+
+def _measured(key: dict[str, Any], held: Mapping[str, HeldOut], n_draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    weights = None
+    for arm, rows in held.items():
+        if weights is None:  # the arms share their cases, so they share the draws
+            weights = bootstrap_weights(rows.person, n_draws, seed)
+        first = rows.repeat == rows.repeat.min()
+        counts = {"n": int(first.sum()), "n_positive": int(rows.truth[first].sum())}
+        for metric in METRICS:
+            yield key | {"arm": arm, "metric": metric} | _estimate(metric, rows, weights)._asdict() | counts
+
+
+def _estimate(metric: str, held: HeldOut, weights: np.ndarray[Any, Any]) -> Estimate:
+    if metric == "auc":
+        return cv_auc(held)
+    if metric in STATISTICS:
+        return cv_statistic(held, STATISTICS[metric], weights)
+    return cv_rate(held, of=1 if metric == "sensitivity" else 0)
+
+
+def _unmeasured(key: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    nothing = {"estimate": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_positive": 0}
+    for arm, why in reasons.items():
+        for metric in METRICS:
+            yield key | {"arm": arm, "metric": metric, "method": f"not estimable: {why}"} | nothing
+
+
+def _compared(key: dict[str, Any], held: Mapping[str, HeldOut]) -> Iterator[dict[str, Any]]:
+    for arm, reference in PAIRS:
+        if arm in held and reference in held:
+            found = cv_auc_difference(held[arm], held[reference])
+            yield key | {
+                "arm": arm, "reference": reference, "metric": "auc",
+                "difference": found.estimate, "low": found.low, "high": found.high, "method": found.method,
+            }  # fmt: skip
