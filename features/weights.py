@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import StudyError, WeightsError
@@ -168,7 +168,7 @@ def _load_file(model: nn.Module, path: Path) -> str:
         known = f"it is neither {IMAGENET!r} nor {RANDOM!r}"
         raise WeightsError(f"no weights at {path}: {known}, nor a file; give the path of a safetensors file")
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = load_file(path)
     except safetensors.SafetensorError as error:
         raise WeightsError(
             f"{path} is not a safetensors file ({error}). Pickled checkpoints (.pt, .pth, .bin) are not read here: "

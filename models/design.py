@@ -108,7 +108,8 @@ def lay_out(
         reasons[empty & (reasons == "")] = f"features.missing: no {family} value"
     use = np.flatnonzero(reasons == "")
     persons = persons_of(table.cases, same_person)
-    left_out = tuple(name for name in table.values.columns if _is_label(name, endpoint))
+    sources = {plain(source) for source in (*endpoint.columns, *endpoint.target.sources)}
+    left_out = tuple(name for name in table.columns_of("clinical") if _is_label(name, sources))
     usable = [name for name in table.values.columns if name not in left_out]
     truth = np.array([readings[i].truth for i in use], dtype=np.int64)
     excluded = pd.DataFrame({"endpoint": endpoint.name, "case_id": reasons.index, "reason": reasons.to_numpy()})
@@ -121,8 +122,6 @@ def lay_out(
     )
 
 
-def _is_label(column: str, endpoint: Endpoint) -> bool:
+def _is_label(clinical_column: str, sources: set[str]) -> bool:
     """Whether a clinical column, or one level of it (``name=level``), is a label that the endpoint is read from."""
-    name = ColumnName.parse(column)
-    sources = {plain(source) for source in (*endpoint.columns, *endpoint.target.sources)}
-    return name.family == "clinical" and plain(name.feature.split("=")[0]) in sources
+    return plain(ColumnName.parse(clinical_column).feature.split("=")[0]) in sources

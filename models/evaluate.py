@@ -43,7 +43,9 @@ class EvaluationSettings(FusionSettings):
     outer_folds: int = Field(default=5, ge=2, le=50)
     repeats: int = Field(default=1, ge=1, le=100, description="times that all cases are dealt into folds anew")
     arms: tuple[str, ...] = Field(default=ARMS, min_length=1)
-    same_person: tuple[str, ...] = Field(default=(), description="case columns whose equal values tie patients together")
+    same_person: tuple[str, ...] = Field(
+        default=(), description="case columns whose equal values tie patients together"
+    )
     scoring: ScoringSettings = ScoringSettings()
 
     @field_validator("arms")
@@ -52,7 +54,9 @@ class EvaluationSettings(FusionSettings):
         for arm in arms:
             if arm not in ARMS:
                 guess = nearest(arm, ARMS)
-                raise ValueError(f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}")
+                raise ValueError(
+                    f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}"
+                )
         return arms
 
 
@@ -135,7 +139,12 @@ def evaluate(
     splits, problems = _deal(designs, settings)
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
     refused = _refused(outcomes)
-    kept = [(o.job, arm, part) for o in outcomes for arm, part in o.arms.items() if arm not in refused.get(o.job.design.name, {})]
+    kept = [
+        (o.job, arm, part)
+        for o in outcomes
+        for arm, part in o.arms.items()
+        if arm not in refused.get(o.job.design.name, {})
+    ]
     predictions = _frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept))
     metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused)
     return Result(

@@ -80,7 +80,13 @@ def shares(result: Result, endpoint: str, arm: str) -> pd.DataFrame:
         share = sums["sum"] / total if total > 0 else sums["sum"] * 0.0
         parts.append(
             pd.DataFrame(
-                {"by": by, "name": sums.index, "mean_abs": sums["sum"].to_numpy(), "share": share.to_numpy(), "n_features": sums["size"].to_numpy()}
+                {
+                    "by": by,
+                    "name": sums.index,
+                    "mean_abs": sums["sum"].to_numpy(),
+                    "share": share.to_numpy(),
+                    "n_features": sums["size"].to_numpy(),
+                }
             ).sort_values("share", ascending=False, kind="stable")
         )
     return pd.concat(parts, ignore_index=True)

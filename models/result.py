@@ -180,7 +180,9 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _from_records(records: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    kinds = {name: object if name in _TEXT_COLUMNS else "int64" if name in _COUNT_COLUMNS else float for name in columns}
+    kinds = {
+        name: object if name in _TEXT_COLUMNS else "int64" if name in _COUNT_COLUMNS else float for name in columns
+    }
     return pd.DataFrame(records, columns=columns).astype(kinds)
 
 

@@ -11,7 +11,16 @@ from pydantic import Field
 
 from ..features.settings import Settings
 from .folds import seed_of
-from .intervals import STATISTICS, Estimate, HeldOut, bootstrap_weights, cv_auc, cv_auc_difference, cv_rate, cv_statistic
+from .intervals import (
+    STATISTICS,
+    Estimate,
+    HeldOut,
+    bootstrap_weights,
+    cv_auc,
+    cv_auc_difference,
+    cv_rate,
+    cv_statistic,
+)
 from .metrics import METRICS
 from .result import DIFFERENCE_COLUMNS, METRIC_COLUMNS
 

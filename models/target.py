@@ -73,7 +73,7 @@ class Target:
         return next((by_plain[plain(source)] for source in self.sources if plain(source) in by_plain), None)
 
     def label_columns(self, columns: Sequence[str]) -> list[str]:
-        """Every label column that the target reads, its own or those it is derived from; empty where it cannot be read."""
+        """Label columns that it reads, its own or those it is derived from; empty where it cannot be read."""
         own = self.column(columns)
         if own is not None:
             return [own]

@@ -12,7 +12,7 @@ from .predict import predict
 from .run import Run, run_study
 from .study import parse_study
 
-N_PATIENTS = 60
+N_PATIENTS = 100
 N_NEW_PATIENTS = 10
 
 

@@ -57,3 +57,63 @@ def write_dicom():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def make_table():
+    """A maker of feature tables with their labels, whose effects are known: no pixels, no extraction."""
+    import numpy as np
+    import pandas as pd
+    from cemrad.features.table import FeatureTable
+
+    pictures = ("LE_CC", "RC_CC", "LE_MLO", "RC_MLO")
+
+    def make(n_patients=60, *, n_columns=30, effect=1.0, seed=0, missing=0.1):
+        rng = np.random.default_rng(seed)
+        person = np.repeat(np.arange(n_patients), rng.integers(1, 4, n_patients))
+        n = len(person)
+        latents = np.sqrt(0.5) * rng.normal(size=(n_patients, 3))[person] + np.sqrt(0.5) * rng.normal(size=(n, 3))
+        malignant = rng.random(n) < 1 / (1 + np.exp(-effect * latents @ [1.6, 1.4, 0.8]))
+        blocks = {}
+        for k, family in enumerate(("radiomics", "deep")):
+            x = rng.normal(size=(n, n_columns))
+            x[:, :5] = latents[:, [k]] + 0.7 * x[:, :5]
+            blocks |= {f"{family}:{pictures[i % 4]}:{family[0]}{i:03d}": x[:, i] for i in range(n_columns)}
+        blocks["clinical:case:age"] = 55 + 10 * latents[:, 2]
+        blocks["clinical:case:density=C"] = rng.integers(0, 2, n).astype(float)
+        ids = [f"case{i:03d}" for i in range(n)]
+        values = pd.DataFrame(blocks, index=ids)
+        no_mlo = rng.random(n) < missing
+        values.loc[no_mlo, [name for name in values if "_MLO" in name]] = np.nan
+        patients = [f"P{i:03d}" for i in person]
+        cases = pd.DataFrame(
+            {
+                "patient_id": patients,
+                "laterality": "L",
+                "lesion_id": [str(i) for i in range(n)],
+                "breast_id": [f"{patient}|L" for patient in patients],
+            },
+            index=ids,
+        )
+        er = np.where(rng.random(n) < 1 / (1 + np.exp(-effect * (latents[:, 0] - latents[:, 1]))), "positive", "negative")
+        labels = pd.DataFrame(
+            {"malignancy": np.where(malignant, "malignant", "benign"), "er": np.where(malignant, er, None)},
+            index=ids,
+            dtype=object,
+        )
+        return FeatureTable(values, cases), labels
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Evaluation settings that cost little: few trees, nothing to tune."""
+    from cemrad.models.evaluate import EvaluationSettings
+
+    return EvaluationSettings(
+        n_candidates=1,
+        selector_settings={"n_features": 8},
+        learner_settings={"max_depth": [2], "n_rounds": [30], "max_bin": 32},
+        scoring={"n_bootstrap": 200},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +18,7 @@ from ..learner import Array, Params
 
 SUFFIX = "ubj"
 _FLOAT32_MAX = 3.0e38
+_IMPORTING = threading.Lock()
 
 
 class Settings(BaseSettings):
@@ -128,7 +130,9 @@ def _bounded(x: Array) -> Array:
 
 
 def _tree_explainer() -> Any:
-    with warnings.catch_warnings():  # shap's plots set colours in a way that matplotlib deprecates
+    # Filters of warnings belong to the process: one thread at a time.
+    with _IMPORTING, warnings.catch_warnings():
+        # shap's plots set colours in a way that matplotlib deprecates.
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         import shap
     return shap.TreeExplainer

@@ -16,7 +16,9 @@ class Settings(BaseSettings):
 
     n_features: int = Field(default=20, ge=1, le=1000, description="most features kept per block")
     max_correlation: float = Field(default=0.9, gt=0, le=1, description="|Spearman| above which the less relevant goes")
-    max_missing: float = Field(default=0.5, ge=0, lt=1, description="share of missing values above which a feature goes")
+    max_missing: float = Field(
+        default=0.5, ge=0, lt=1, description="share of missing values above which a feature goes"
+    )
     max_same: float = Field(default=0.95, gt=0, le=1, description="share of one value above which a feature goes")
     n_considered: int = Field(default=200, ge=1, description="most relevant features that are compared for likeness")
 

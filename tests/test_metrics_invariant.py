@@ -1,0 +1,168 @@
+"""Intervals: they count patients, they cover, and they say so where there is nothing to say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from cemrad.models.folds import seed_of, split
+from cemrad.models.fusion import FusionSettings, Rows, fit_arms
+from cemrad.models.intervals import (
+    STATISTICS,
+    HeldOut,
+    bootstrap_weights,
+    cv_auc,
+    cv_auc_difference,
+    cv_rate,
+    cv_statistic,
+    heldout_auc,
+)
+from cemrad.models.learner import probability
+from cemrad.models.scoring import held_out
+
+SMALL = FusionSettings(
+    n_candidates=1,
+    selector_settings={"n_features": 10},
+    learner_settings={"max_depth": [2], "n_rounds": [40], "max_bin": 32},
+)
+ARMS = ("radiomics", "fused")
+
+
+def _cohort(n_patients, effect, seed):
+    """One to three lesions per patient, alike within her in features and in label."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(n_patients), rng.integers(1, 4, n_patients))
+    x = np.sqrt(0.5) * (rng.normal(size=(n_patients, 40))[person] + rng.normal(size=(len(person), 40)))
+    line = effect * x[:, [0, 1, 20, 21]].sum(axis=1) + rng.normal(size=n_patients)[person] - 0.2
+    y = (rng.random(len(person)) < 1 / (1 + np.exp(-line))).astype(np.int64)
+    columns = tuple(f"{family}:IMG:f{i}" for family in ("radiomics", "deep") for i in range(20))
+    return Rows(x, y, tuple(f"c{i}" for i in range(len(person))), tuple(f"p{i}" for i in person), columns), person
+
+
+def _cross_validate(n_patients, effect, seed):
+    rows, person = _cohort(n_patients, effect, seed)
+    made = split(rows.case_ids, rows.persons, rows.y, n_folds=5, seed=seed)
+    chance = {arm: np.zeros(len(rows.y)) for arm in ARMS}
+    called = {arm: np.zeros(len(rows.y), dtype=bool) for arm in ARMS}
+    for fold in range(5):
+        fit, held = made.sides(0, fold)
+        fitted, _ = fit_arms(rows.take(fit), ARMS, SMALL, seed_of(seed, fold))
+        for arm, model in fitted.items():
+            chance[arm][held] = probability(model.held_out_margin(rows.take(held)))
+            called[arm][held] = chance[arm][held] >= model.threshold
+    zeros = np.zeros(len(rows.y), dtype=np.int64)
+    return {arm: HeldOut(rows.y, chance[arm], called[arm], zeros, made.assignment[0], person) for arm in ARMS}
+
+
+def _covers(estimates, target):
+    return float(np.mean([item.low <= target <= item.high for item in estimates]))
+
+
+def test_intervals_cover_on_null_data():
+    """60 cohorts without signal. DeLong on pooled predictions is too narrow on the very same ones."""
+    runs = [_cross_validate(60, 0.0, seed) for seed in range(60)]
+    for arm in ARMS:
+        assert _covers([cv_auc(run[arm]) for run in runs], 0.5) >= 0.9
+    assert _covers([cv_auc_difference(run["fused"], run["radiomics"]) for run in runs], 0.0) >= 0.9
+    pooled = [heldout_auc(run["fused"].truth, run["fused"].probability) for run in runs]
+    assert _covers(pooled, 0.5) <= 0.88
+    for of in (0, 1):
+        rates = [cv_rate(run["fused"], of) for run in runs]
+        assert _covers(rates, float(np.mean([item.estimate for item in rates]))) >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_patients", [60, 100, 200])
+@pytest.mark.parametrize("effect", [0.0, 0.6])
+def test_coverage_of_every_interval(n_patients, effect):
+    """300 cohorts each; docs/intervals.md has the figures. With signal the target is the mean estimate."""
+    runs = [_cross_validate(n_patients, effect, seed) for seed in range(1000, 1300)]
+    found = {"auc": [cv_auc(run["fused"]) for run in runs], "auc radiomics": [cv_auc(run["radiomics"]) for run in runs]}
+    found |= {"sensitivity": [cv_rate(run["fused"], 1) for run in runs]}
+    found |= {"specificity": [cv_rate(run["fused"], 0) for run in runs]}
+    wide = {"difference": [cv_auc_difference(run["fused"], run["radiomics"]) for run in runs]}
+    for name, statistic in STATISTICS.items():
+        wide[name] = [
+            cv_statistic(run["fused"], statistic, bootstrap_weights(run["fused"].person, 300, 1)) for run in runs
+        ]
+    null = {"auc": 0.5, "auc radiomics": 0.5, "difference": 0.0} if effect == 0 else {}
+    covered = {
+        name: _covers(items, null.get(name, float(np.mean([item.estimate for item in items]))))
+        for name, items in (found | wide).items()
+    }
+    # 1.4 % is one standard error of a coverage of 95 % over 300 runs.
+    assert all(0.92 <= covered[name] <= 0.98 + 0.014 for name in found), covered
+    assert all(0.92 <= covered[name] for name in wide), covered  # wider than they must be, never narrower
+
+
+def test_copies_of_a_case_tell_nothing_new():
+    """Four copies of every row leave the interval of the AUC as it is: patients are counted, not rows."""
+    held = _cross_validate(60, 0.6, 1)["fused"]
+    four = HeldOut(*(np.repeat(getattr(held, name), 4) for name in vars(held)))
+    one, other = cv_auc(held), cv_auc(four)
+    assert other.estimate == pytest.approx(one.estimate, abs=1e-12)
+    assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.02)
+    weights = bootstrap_weights(held.person, 200, 1)
+    for statistic in STATISTICS.values():
+        one = cv_statistic(held, statistic, weights)
+        other = cv_statistic(four, statistic, np.repeat(weights, 4, axis=1))
+        assert other[:3] == pytest.approx(one[:3], rel=0.02)
+    naive = heldout_auc(four.truth, four.probability)
+    honest = heldout_auc(held.truth, held.probability)
+    assert naive.high - naive.low < 0.6 * (honest.high - honest.low)
+
+
+def test_intervals_stay_within_their_bounds_and_keep_their_width_at_the_edge():
+    rng = np.random.default_rng(0)
+    truth = np.tile([0, 1], 30)
+    fold, person = np.arange(60) % 5, np.arange(60)
+    perfect = truth * 0.9 + 0.05
+    held = HeldOut(truth, perfect, perfect > 0.5, np.zeros(60, dtype=np.int64), fold, person)
+    for found in (cv_rate(held, 1), cv_rate(held, 0)):
+        assert found.estimate == 1
+        assert 0.8 < found.low < 1 == found.high
+    found = cv_statistic(held, STATISTICS["auprc"], bootstrap_weights(person, 200, 1))
+    assert (found.estimate, found.high) == (1, 1)
+    assert 0.8 < found.low < 1
+    noisy = HeldOut(truth, rng.random(60), rng.random(60) > 0.5, held.repeat, fold, person)
+    for found in (cv_auc(noisy), cv_rate(noisy, 1), cv_statistic(noisy, STATISTICS["brier"], np.ones((3, 60)))):
+        assert 0 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_a_perfect_auc_still_has_an_interval():
+    truth = np.tile([0, 1], 30)
+    score = truth * 0.9 + 0.05
+    zeros = np.zeros(60, dtype=np.int64)
+    found = cv_auc(HeldOut(truth, score, score > 0.5, zeros, np.arange(60) % 5, np.arange(60)))
+    assert found.estimate == found.high == 1
+    assert 0.8 < found.low < 1
+
+
+def test_where_nothing_can_be_said_it_says_why():
+    zeros = np.zeros(6, dtype=np.int64)
+    one_class = HeldOut(
+        np.ones(6, dtype=np.int64), np.linspace(0, 1, 6), zeros == 0, zeros, np.arange(6) % 2, np.arange(6)
+    )
+    assert cv_auc(one_class).method == "not estimable: one class only"
+    assert np.isnan(cv_auc(one_class).estimate)
+    assert cv_rate(one_class, 0).method.startswith("not estimable")
+    few = HeldOut(np.array([0, 1] * 3), np.linspace(0, 1, 6), zeros == 0, zeros, np.arange(6) // 2, np.arange(6) // 3)
+    for found in (cv_auc(few), cv_rate(few, 1), cv_statistic(few, STATISTICS["brier"], np.ones((2, 6)))):
+        assert np.isfinite(found.estimate)
+        assert np.isnan(found.low)
+        assert "fewer than 3 patients" in found.method
+
+
+def test_levels_take_the_most_severe_lesion():
+    rows = pd.DataFrame(
+        {
+            "repeat": 0, "fold": [0, 0, 0, 1], "case_id": list("abcd"), "patient_id": ["P", "P", "P", "Q"],
+            "breast_id": ["P|L", "P|L", "P|R", "Q|L"], "truth": [0, 1, 0, 0], "probability": [0.2, 0.4, 0.7, 0.1],
+            "threshold": [0.5, 0.5, 0.5, 0.05],
+        }
+    )  # fmt: skip
+    breast, patient = held_out(rows, "breast"), held_out(rows, "patient")
+    assert breast.truth.tolist() == [1, 0, 0]
+    assert breast.probability.tolist() == [0.4, 0.7, 0.1]
+    assert breast.called.tolist() == [False, True, True]
+    assert patient.truth.tolist() == [1, 0]
+    assert patient.called.tolist() == [True, True]
+    assert held_out(rows, "lesion").person.tolist() == [0, 0, 0, 1]

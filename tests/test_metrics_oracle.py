@@ -1,0 +1,130 @@
+"""Metrics against published values and other implementations."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from cemrad.models.intervals import HeldOut, auprc, bootstrap_weights, brier, cv_auc, heldout_auc, influence
+from cemrad.models.metrics import auc, average_precision, delong, placements, youden_threshold
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+
+MARKERS = ("wfns", "s100b", "ndka")
+
+
+@pytest.fixture(scope="module")
+def asah(reference):
+    folder = reference / "stats_reference" / "delong"
+    frame = pd.read_csv(folder / "aSAH.csv")
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    truth = (frame["outcome"] == "Poor").to_numpy(dtype=np.int64)
+    return truth, frame[list(MARKERS)].to_numpy(dtype=float), expected
+
+
+def test_delong_agrees_with_proc(asah):
+    """pROC's test suite, aSAH data; 1e-10."""
+    truth, scores, expected = asah
+    areas, covariance = delong(truth, scores)
+    for i, one in enumerate(MARKERS):
+        assert areas[i] == pytest.approx(expected["auc"][one], abs=1e-10)
+        assert covariance[i, i] == pytest.approx(expected["delong_variance"][one], abs=1e-10)
+        for j, other in enumerate(MARKERS):
+            stated = expected["delong_covariance"].get(f"{one},{other}")
+            if stated is not None:  # the reference states it for opposite signs of the two scores
+                assert abs(covariance[i, j]) == pytest.approx(abs(stated), abs=1e-10)
+
+
+def test_the_held_out_interval_is_delongs(asah):
+    truth, scores, expected = asah
+    found = heldout_auc(truth, scores[:, MARKERS.index("ndka")])
+    assert (found.low, found.high) == pytest.approx(tuple(expected["ci95_delong"]["ndka"]), abs=1e-10)
+
+
+def test_the_paired_test_agrees_with_proc(asah):
+    truth, scores, expected = asah
+    areas, covariance = delong(truth, scores)
+    stated = expected["paired_test"]["wfns,s100b"]
+    spread = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert (areas[0] - areas[1]) / spread == pytest.approx(stated["Z"], abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def tied():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 2, 200), rng.integers(0, 20, 200) / 20
+
+
+def test_areas_agree_with_scikit_learn(tied):
+    truth, score = tied
+    assert auc(truth, score) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
+    above, below = placements(truth, score)
+    assert above.mean() == pytest.approx(below.mean(), abs=1e-12)
+    weights = np.random.default_rng(1).integers(0, 4, (5, 200)).astype(float)
+    expected = [average_precision_score(truth, score, sample_weight=row) for row in weights]
+    np.testing.assert_allclose(average_precision(truth, score, weights), expected, atol=1e-12)
+
+
+def test_youdens_threshold_is_the_best_on_the_roc_curve(tied):
+    truth, score = tied
+    false, true, _ = roc_curve(truth, score)
+    called = score >= youden_threshold(truth, score)
+    found = called[truth == 1].mean() - called[truth == 0].mean()
+    assert found == pytest.approx((true - false).max(), abs=1e-12)
+
+
+def _held(truth, score, person=None, fold=None):
+    n = len(truth)
+    person = np.arange(n) if person is None else person
+    fold = np.zeros(n, int) if fold is None else fold
+    return HeldOut(truth, score, score >= 0.5, np.zeros(n, dtype=np.int64), fold, person)
+
+
+def test_of_one_fold_the_clustered_variance_is_delongs(tied):
+    """One fold, one case per patient: Obuchowski's clustered variance is DeLong's but for (n - 1) / n."""
+    truth, score = tied
+    area, parts = influence(_held(truth, score))
+    above, below = placements(truth, score)
+    n1, n0 = len(above), len(below)
+    assert area == pytest.approx(auc(truth, score), abs=1e-12)
+    assert (parts**2).sum() == pytest.approx(above.var() / n1 + below.var() / n0, rel=1e-12)
+    assert (parts**2).sum() == pytest.approx(delong(truth, score[:, None])[1][0, 0], rel=0.02)
+
+
+def test_the_cross_validated_auc_is_the_pair_weighted_mean_of_folds(tied):
+    truth, score = tied
+    fold = np.random.default_rng(3).integers(0, 5, len(truth))
+    pairs = [(truth[fold == k].sum() * (1 - truth[fold == k]).sum()) for k in range(5)]
+    areas = [roc_auc_score(truth[fold == k], score[fold == k]) for k in range(5)]
+    assert cv_auc(_held(truth, score, fold=fold)).estimate == pytest.approx(np.average(areas, weights=pairs), abs=1e-12)
+
+
+def test_influence_agrees_with_leaving_patients_out(tied):
+    """The infinitesimal jackknife of the code against the jackknife by brute force."""
+    truth, score = tied
+    person = np.arange(len(truth)) // 2
+    fold = person % 5
+    area, parts = influence(_held(truth, score, person, fold))
+    left_out = []
+    for patient in range(person.max() + 1):
+        keep = person != patient
+        left_out.append(influence(_held(truth[keep], score[keep], person[keep], fold[keep]))[0])
+    n = len(left_out)
+    jackknife = (n - 1) / n * ((np.array(left_out) - np.mean(left_out)) ** 2).sum()
+    assert (parts**2).sum() == pytest.approx(jackknife, rel=0.05)
+
+
+def test_brier_and_average_precision_agree_with_scikit_learn(tied):
+    truth, score = tied
+    held = _held(truth, score)
+    one = np.ones((1, len(truth)))
+    assert brier(held, one)[0] == pytest.approx(brier_score_loss(truth, score), abs=1e-12)
+    assert auprc(held, one)[0] == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+
+
+def test_bootstrap_weights_draw_whole_patients():
+    person = np.array([0, 0, 1, 2, 2, 2])
+    weights = bootstrap_weights(person, 500, seed=1)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    assert weights.mean() == pytest.approx(1.0, abs=0.1)
+    assert (weights == bootstrap_weights(person, 500, seed=1)).all()

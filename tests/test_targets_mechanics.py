@@ -1,0 +1,135 @@
+"""Targets: what labels mean, and why a case has none."""
+
+import pandas as pd
+import pytest
+from cemrad.features.errors import StudyError, UnknownPartError
+from cemrad.models.design import resolve_endpoints
+from cemrad.models.target import Target, resolve_endpoint, take
+from cemrad.models.targets import SHELF
+
+
+@pytest.mark.parametrize("name", SHELF.names())
+def test_every_target_is_complete(name):
+    target = take(name)
+    assert isinstance(target, Target)
+    assert target.title
+    assert target.positive
+    assert target.level in ("lesion", "breast", "patient")
+    assert target.sources[0] == name
+    assert {0, 1} <= set(target.words.values())
+
+
+@pytest.mark.parametrize("name", SHELF.names())
+@pytest.mark.parametrize(
+    ("value", "truth"),
+    [(1, 1), (0, 0), (1.0, 1), ("0.0", 0), (True, 1), (" Positive ", 1), ("neg", 0), ("+", 1), ("-", 0), ("Yes", 1)],
+)
+def test_every_target_reads_numbers_and_words(name, value, truth):
+    assert take(name).read({name: value}).truth == truth
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "", "unknown", "N/A", "?", pd.NA])
+def test_nothing_stated_is_missing(value):
+    reading = take("er").read({"malignancy": "malignant", "er": value})
+    assert reading.truth is None
+    assert reading.reason == "label.missing: not stated"
+
+
+@pytest.mark.parametrize("value", [2, "maybe", "90%", 0.5, -1])
+def test_what_cannot_be_read_is_named(value):
+    reading = take("er").read({"er": value})
+    assert reading.truth is None
+    assert reading.reason.startswith("label.unreadable: er is ")
+    assert str(value).lower() in reading.reason
+
+
+@pytest.mark.parametrize(("value", "truth"), [("malignant", 1), ("Benign", 0), ("normal", 0), ("Cancer", 1)])
+def test_normal_counts_as_not_malignant(value, truth):
+    assert take("malignancy").read({"Pathology Classification": value}).truth == truth
+
+
+@pytest.mark.parametrize(("value", "truth"), [("0", 0), ("1+", 0), ("3+", 1), ("2+", None), (3, None), ("2", None)])
+def test_her2_scores(value, truth):
+    reading = take("her2").read({"her2": value})
+    assert reading.truth == truth
+    if value == "2+":
+        assert reading.reason.startswith("label.equivocal")
+
+
+@pytest.mark.parametrize("name", ["er", "pr", "her2", "nodal", "triple_negative"])
+@pytest.mark.parametrize("finding", ["benign", "normal", 0])
+def test_a_label_of_cancer_on_a_benign_lesion_is_refused(name, finding):
+    assert take(name).read({"malignancy": finding, name: "positive"}).reason.startswith("label.on_benign")
+    assert take(name).read({"malignancy": finding, name: None}).reason.startswith("label.missing")
+    assert take(name).read({"malignancy": "malignant", name: "positive"}).truth == 1
+
+
+@pytest.mark.parametrize(
+    ("er", "pr", "her2", "truth", "code"),
+    [
+        ("neg", "neg", "neg", 1, ""),
+        ("neg", "pos", None, 0, ""),
+        ("neg", "neg", None, None, "label.missing"),
+        ("neg", "neg", "2+", None, "label.equivocal"),
+        ("neg", "neg", "3+", 0, ""),
+    ],
+)
+def test_triple_negative_is_derived(er, pr, her2, truth, code):
+    reading = take("triple_negative").read({"er": er, "pr": pr, "her2": her2})
+    assert reading.truth == truth
+    assert reading.reason.startswith(code)
+
+
+def test_a_stated_triple_negative_wins_over_the_three():
+    assert take("triple_negative").read({"TNBC": "yes", "er": "pos", "pr": "neg", "her2": "neg"}).truth == 1
+
+
+LABELS = pd.DataFrame(
+    {"Target": [0, 1, 1], "relapse": ["no", "yes", None], "grade": [1, 2, 3], "site": ["a", "b", "a"], "one": [1, 1, 1]}
+)
+
+
+def test_any_binary_column_can_be_an_endpoint():
+    assert [resolve_endpoint("Target", LABELS).target.read({"Target": v}).truth for v in (0, 1)] == [0, 1]
+    assert resolve_endpoint("relapse", LABELS).target.read({"relapse": None}).reason.startswith("label.missing")
+    site = resolve_endpoint("site=b", LABELS)
+    assert site.name == "site=b"
+    assert [site.target.read({"site": v}).truth for v in "ab"] == [0, 1]
+
+
+def test_one_class_against_the_rest():
+    made = resolve_endpoint({"name": "high grade", "column": "grade", "positive": "3"}, LABELS)
+    assert made.name == "high grade"
+    assert [made.target.read({"grade": v}).truth for v in (1, 2, 3)] == [0, 0, 1]
+    assert made.target.read({"grade": 4}).reason.startswith("label.unreadable")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("site", "name the positive one, for example site=b"),
+        ("grade", "grade=3"),
+        ("one", "one=1"),
+        ("site=c", "the column's values are a, b"),
+        ("er", "needs the label column er"),
+        ("triple_negative", "needs the label column"),
+        ({"colunm": "site"}, "keys name, column and positive"),
+    ],
+)
+def test_an_endpoint_without_two_classes_is_refused(wanted, message):
+    with pytest.raises(StudyError, match=message):
+        resolve_endpoint(wanted, LABELS)
+
+
+def test_an_unknown_endpoint_lists_what_there_is():
+    with pytest.raises(
+        UnknownPartError, match=r"did you mean 'malignancy'.*Targets: er.*Label columns: Target, relapse"
+    ):
+        resolve_endpoint("malignncy", LABELS)
+
+
+def test_endpoints_need_distinct_names():
+    with pytest.raises(StudyError, match="named twice: Target"):
+        resolve_endpoints(["Target", "Target"], LABELS)
+    with pytest.raises(StudyError, match="no endpoint"):
+        resolve_endpoints([], LABELS)
