@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import safetensors
 import timm
 import torch
@@ -57,7 +60,9 @@ class Weights:
 
 
 @lru_cache(maxsize=4)
-def load_network(network: str, weights: str, *, seed: int = 0, sha256: str | None = None) -> tuple[nn.Module, Weights]:
+def load_network(
+    network: str, weights: str, *, seed: int = 0, sha256: str | None = None, download: bool = False
+) -> tuple[nn.Module, Weights]:
     """A network without its classifier, ready for inference, and the record of its weights.
 
     Loaded once per process and shared: callers must not change it.
@@ -67,13 +72,15 @@ def load_network(network: str, weights: str, *, seed: int = 0, sha256: str | Non
     network : str
         Any timm name, with or without a tag: ``resnet18``, ``resnet50.a1_in1k``.
     weights : str
-        ``imagenet`` (timm's pretrained weights: the local Hugging Face cache, else a download), ``random``
-        (from `seed`), or the path of a safetensors file, which must fit the network tensor by tensor; a
-        classifier in it is left out.
+        ``imagenet`` (timm's pretrained weights, from the local Hugging Face cache), ``random`` (from `seed`),
+        or the path of a safetensors file, which must fit the network tensor by tensor; a classifier in it is
+        left out.
     seed : int
         For random weights.
     sha256 : str, optional
         Refuse other weights than these: hash of the file, or of the tensors as a run's record states it.
+    download : bool
+        Whether `imagenet` may be fetched from the hub where the cache lacks it. Nothing else ever uses the network.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def load_network(network: str, weights: str, *, seed: int = 0, sha256: str | Non
             model = timm.create_model(network, pretrained=False, num_classes=0)
         name, source, file_hash = f"random (seed {seed})", RANDOM, None
     elif weights == IMAGENET:
-        model = _pretrained(network)
+        model = _pretrained(network, download)
         name, source, file_hash = _pretrained_name(model), IMAGENET, None
     else:
         model = timm.create_model(network, pretrained=False, num_classes=0)
@@ -142,19 +149,32 @@ def _stated(model: nn.Module) -> dict[str, Any]:
     return dict(model.pretrained_cfg)  # type: ignore[arg-type]
 
 
-def _pretrained(network: str) -> nn.Module:
+def _pretrained(network: str, download: bool) -> nn.Module:
     try:
-        model: nn.Module = timm.create_model(network, pretrained=True, num_classes=0)
+        with _hub(download):
+            model: nn.Module = timm.create_model(network, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises errors of several libraries
         stated = timm.get_pretrained_cfg(network, allow_unregistered=True)
         hub = getattr(stated, "hf_hub_id", None) or f"timm/{network}"
+        tried = f"({type(error).__name__}: {' '.join(str(error).split())[:200]})" if download else "in the local cache"
+        allow = "" if download else "Allow the download, once, with download: true. Or, without internet here: "
         raise WeightsError(
-            f"the pretrained weights of {network} cannot be had ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). On a machine with internet, download model.safetensors from "
-            f"https://huggingface.co/{hub} and name it here: weights: path/to/model.safetensors. "
+            f"the pretrained weights of {network} cannot be had {tried}. {allow}on a machine with internet, get "
+            f"model.safetensors from https://huggingface.co/{hub} and name it: weights: path/to/model.safetensors. "
             f"For a dry run without trained weights: weights: random."
         ) from error
     return model
+
+
+@contextmanager
+def _hub(download: bool) -> Iterator[None]:
+    """The hub's client, which answers from its cache alone unless a download was asked for."""
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+    huggingface_hub.constants.HF_HUB_OFFLINE = before or not download
+    try:
+        yield
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = before
 
 
 def _pretrained_name(model: nn.Module) -> str:

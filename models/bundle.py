@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 
 from ..features.errors import BundleError
 from ..features.table import ColumnName, FeatureTable
+from .design import IMAGE_FAMILIES
 from .explain import explain
 from .learner import Array, Fitted, probability
 from .learners import SHELF as LEARNERS
@@ -22,7 +24,6 @@ from .learners import SHELF as LEARNERS
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
 MAX_MEMBERS, MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 100, 256 * 2**20, 1024 * 2**20
-IMAGE_FAMILIES = ("radiomics", "deep")
 BEYOND = 0.25
 """A value is out of range when it lies further beyond the training range than this share of it."""
 
@@ -224,7 +225,7 @@ class Bundle:
                 "probability": chance,
                 "margin": margin,
                 "threshold": model.threshold,
-                "positive": pd.array(np.where(usable, chance >= model.threshold, None), dtype="boolean"),
+                "positive": pd.Series(chance >= model.threshold, dtype="boolean").where(usable),
                 "n_missing": np.isnan(x).sum(axis=1),
                 "n_out_of_range": far.sum(axis=1),
                 "seen_in_training": known,
@@ -234,7 +235,7 @@ class Bundle:
 
     def _inputs(self, model: BundledModel, table: FeatureTable) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
         """The model's features, and which cases have any value in every image block that the model uses."""
-        _require_columns(model.features, table.values.columns)
+        _require_columns(model.features, table.values.columns.tolist())
         x = table.values.reindex(columns=list(model.features)).to_numpy(dtype=np.float64)
         families = {ColumnName.parse(name).family for name in model.features}.intersection(IMAGE_FAMILIES)
         usable = np.ones(len(x), dtype=bool)
@@ -297,7 +298,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
             if len(infos) > MAX_MEMBERS or sum(info.file_size for info in infos) > MAX_TOTAL_BYTES:
                 raise BundleError(f"{path.name}: larger than a bundle can be")
             return dict(_bounded(archive, infos, path.name))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(f"{path.name}: not a bundle, or a damaged one: {error}") from None
     except OSError as error:
         raise BundleError(f"{path.name}: cannot be read: {error.strerror}") from None

@@ -25,6 +25,7 @@ from .metrics import Array, Truth, average_precision, delong, placements, weight
 
 LEVEL = 0.95
 MIN_PERSONS = 3
+WILSON = "Wilson on patients of the rarer class, as the estimate is perfect"
 
 
 class Estimate(NamedTuple):
@@ -96,6 +97,8 @@ def cv_auc(held: HeldOut) -> Estimate:
     if found is None:
         return _no_estimate("one class only")
     area, parts = found
+    if area in (0.0, 1.0) and held.freedom + 1 >= MIN_PERSONS:  # no pair contradicts another: no variance
+        return Estimate(area, *_wilson(area, held.freedom + 1, _quantile(held.freedom)), WILSON)
     method = "mean of held-out folds; patient-clustered DeLong variance, Nadeau-Bengio factor, t"
     return _around(area, parts, held, method, bounds=(0.0, 1.0))
 
@@ -140,7 +143,7 @@ def _around(area: float, parts: Array, held: HeldOut, method: str, bounds: tuple
     if held.freedom + 1 < MIN_PERSONS:
         return _no_interval(area)
     variance = float((parts**2).sum()) * n / (n - 1) * held.inflation
-    half = float(t.ppf((1 + LEVEL) / 2, held.freedom)) * np.sqrt(variance)
+    half = _quantile(held.freedom) * float(np.sqrt(variance))
     return Estimate(area, max(bounds[0], area - half), min(bounds[1], area + half), method)
 
 
@@ -191,10 +194,10 @@ def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimat
         return _no_estimate("no positive case")
     if held.freedom + 1 < MIN_PERSONS:
         return _no_interval(estimate)
-    quantile = float(t.ppf((1 + LEVEL) / 2, held.freedom))
+    quantile = _quantile(held.freedom)
     if not 1e-12 < estimate < 1 - 1e-12:
         low, high = _wilson(estimate, held.freedom + 1, quantile)
-        return Estimate(estimate, low, high, "Wilson on patients of the rarer class")
+        return Estimate(estimate, low, high, WILSON)
     spread = float(np.nanstd(statistic(held, weights))) * np.sqrt(held.inflation)
     scale = quantile * spread / (estimate * (1 - estimate))
     centre = np.log(estimate / (1 - estimate))
@@ -220,9 +223,13 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     low, high = _wilson(estimate, persons, float(norm.ppf((1 + LEVEL) / 2)))
     n_folds = len(np.unique(held.fold))
     spread = np.sqrt((1 / len(rates) + 1 / (n_folds - 1)) * rates.var(ddof=1))
-    half = float(t.ppf((1 + LEVEL) / 2, len(rates) - 1) * spread)
+    half = _quantile(len(rates) - 1) * float(spread)
     low, high = min(low, max(0.0, estimate - half)), max(high, min(1.0, estimate + half))
     return Estimate(estimate, low, high, "Nadeau-Bengio corrected t over folds, threshold choice included")
+
+
+def _quantile(freedom: int) -> float:
+    return float(t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _cells(held: HeldOut) -> list[tuple[int, int]]:

@@ -139,12 +139,14 @@ class Result:
         try:
             measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            frames = {name: pd.read_parquet(folder / f"{name}.parquet")[columns] for name, columns in _PARQUET.items()}
-            frames |= {name: _from_records(measured[name], columns) for name, columns in _JSON_TABLES.items()}
+            values: dict[str, Any] = {name: stated[name] for name in _JSON_FIELDS}
+            for name, columns in _PARQUET.items():
+                values[name] = pd.read_parquet(folder / f"{name}.parquet")[columns]
+            for name, columns in _JSON_TABLES.items():
+                values[name] = _from_records(measured[name], columns)
             clinical = pd.read_parquet(folder / "clinical.parquet").rename_axis(None)
             return cls(
-                **{name: stated[name] for name in _JSON_FIELDS},
-                **frames,
+                **values,
                 clinical=clinical.set_axis(clinical.index.astype(str).astype(object)),
                 exclusions=read_text_csv(folder / "exclusions.csv")[EXCLUSION_COLUMNS],
                 cases=read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None),
@@ -174,7 +176,7 @@ def _write_json(path: Path, values: Any) -> None:
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values; NaN, which JSON lacks, as null."""
     return [
-        {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+        {str(key): None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
         for row in frame.to_dict(orient="records")
     ]
 
@@ -188,7 +190,8 @@ def _from_records(records: list[dict[str, Any]], columns: list[str]) -> pd.DataF
 
 def _save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
     """One numbered pair of arrays per crop; which is whose stands in an array of JSON text."""
-    index, arrays = [], {}
+    index: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
     for case_id, pictures in crops.items():
         for picture, crop in pictures.items():
             number = len(index)

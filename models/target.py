@@ -177,8 +177,8 @@ def _parse(wanted: str | Mapping[str, str]) -> tuple[str, str | None, str | None
     unknown = set(wanted) - {"name", "column", "positive"}
     if unknown or "column" not in wanted:
         raise StudyError(f"an endpoint has the keys name, column and positive; got {sorted(wanted)}")
-    positive = wanted.get("positive")
-    return str(wanted.get("name", wanted["column"])), str(wanted["column"]), None if positive is None else str(positive)
+    named = wanted.get("positive")
+    return str(wanted.get("name", wanted["column"])), str(wanted["column"]), None if named is None else str(named)
 
 
 def _column_target(values: pd.Series[Any], column: str, positive: str | None) -> Target:
@@ -197,9 +197,9 @@ def _column_target(values: pd.Series[Any], column: str, positive: str | None) ->
     others = [value for value in stated if value != wanted]
     if wanted not in stated or not others:
         raise StudyError(f"endpoint {column}={positive}: the column's values are {_listed(stated)}")
-    words: dict[str, int | str] = dict.fromkeys(others, 0) | {wanted: 1}
+    title = f"{column} {positive}"
     return Target(
-        title=f"{column} {positive}", positive=f"{column} {positive}", level="lesion", sources=(column,), words=words
+        title, positive=title, level="lesion", sources=(column,), words=dict.fromkeys(others, 0) | {wanted: 1}
     )
 
 

@@ -240,6 +240,7 @@ def _tabulated(
     assign: list[str] | None,
 ) -> Any:
     """A run with its feature table: taken from the source's folder if it is there, else extracted."""
+    from ..models.design import resolve_endpoints
     from .run import Run
     from .source import is_extraction, open_source
 
@@ -248,6 +249,7 @@ def _tabulated(
     if is_extraction(source):
         return Run.reopen(study, source)
     run = Run.start(study)
+    resolve_endpoints(study.endpoints, run.labels)
     run.extract()
     return run
 

@@ -32,13 +32,12 @@ def versions() -> dict[str, str]:
 def examine() -> dict[str, Any]:
     """Facts about this machine: versions, processors, devices, where weights are looked for."""
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     return {
         "versions": versions(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "devices": cuda or ["cpu"],
-        "downloads": "switched off (HF_HUB_OFFLINE)" if offline else "only for deep weights: imagenet",
+        "downloads": "none, unless a study says download: true beside weights: imagenet",
         "problems": problems(),
     }
 

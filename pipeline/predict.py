@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from ..features.failure import Failure, failures_frame
 from ..features.settings import parse_settings
-from ..features.table import FeatureTable
+from ..features.table import ColumnName, FeatureTable
 from ..models.bundle import Bundle
 from .cohort import Cohort
 from .extract import FeatureSettings, extract
@@ -33,10 +36,46 @@ def predict(bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1) -> t
     DataFrame, FeatureTable
         Predictions as written, and the table they were made from.
     """
-    settings = parse_settings(FeatureSettings, bundle.extraction, where="bundle: extraction")
+    settings = parse_settings(FeatureSettings, dict(bundle.extraction), where="bundle: extraction")
     with shown_progress() as progress:
         table = extract(cohort, settings, jobs=jobs, progress=progress)
+    table = with_clinical_columns(table, [name for model in bundle.models for name in model.features])
     predictions = bundle.predict(table)
     table.save(folder)
     predictions.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
     return predictions, table
+
+
+def with_clinical_columns(table: FeatureTable, needed: list[str]) -> FeatureTable:
+    """The table with the clinical columns that a model needs and that the new cases did not give rise to.
+
+    A category that none of the new cases has (``density=A``) is 0 where the case states another.
+    A value that no case states at all is missing, with a failure for each case: never zero.
+
+    Examples
+    --------
+    >>> ids = pd.Index(["a", "b"], dtype=object)
+    >>> cases = pd.DataFrame("", index=ids, columns=["patient_id", "laterality", "lesion_id", "breast_id"])
+    >>> table = FeatureTable(pd.DataFrame({"clinical:case:density=C": [1.0, np.nan]}, index=ids), cases)
+    >>> with_clinical_columns(table, ["clinical:case:density=A"]).values["clinical:case:density=A"].tolist()
+    [0.0, nan]
+    """
+    columns: dict[str, pd.Series[float]] = {}
+    failures = []
+    for name in dict.fromkeys(needed):
+        family, picture, feature = ColumnName.parse(name)
+        if family != "clinical" or name in table.values:
+            continue
+        key, equals, _ = feature.partition("=")
+        others = [c for c in table.columns_of(family) if equals and c.startswith(f"{family}:{picture}:{key}=")]
+        columns[name] = table.values[others].notna().any(axis=1).map({True: 0.0, False: np.nan}).astype(float)
+        if not others:
+            reason = f"{key} is not stated; the model takes it as missing"
+            failures += [Failure(i, family, "clinical.missing", reason, picture, "skipped") for i in table.values.index]
+    if not columns:
+        return table
+    return replace(
+        table,
+        values=table.values.join(pd.DataFrame(columns)),
+        failures=pd.concat([table.failures, failures_frame(dict.fromkeys(failures))], ignore_index=True),
+    )

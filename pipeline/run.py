@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..features.errors import StudyError
 from ..features.table import FeatureTable, read_text_csv
+from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
 from ..models.result import Result
 from ..models.train import train
@@ -41,12 +42,14 @@ class Run:
         Checked settings.
     cohort : Cohort
         What the study's reader found.
+    labels : DataFrame
+        Labels as stated, by case id.
     """
 
     study: Study
     cohort: Cohort
+    labels: pd.DataFrame
     table: FeatureTable | None = None
-    labels: pd.DataFrame = field(default_factory=pd.DataFrame)
     result: Result | None = None
     times_s: dict[str, float] = field(default_factory=dict)
 
@@ -64,7 +67,7 @@ class Run:
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
         cohort = read_cohort(study)
         folder.mkdir(parents=True, exist_ok=True)
-        run = cls(study, cohort, labels=cohort.labels())
+        run = cls(study, cohort, cohort.labels())
         run.write_record()
         return run
 
@@ -74,7 +77,7 @@ class Run:
         labels = read_text_csv(folder / "labels.csv").set_index("case_id").rename_axis(None)
         labels = labels.astype(object).mask(labels == "", None)
         study.output.mkdir(parents=True, exist_ok=True)
-        return cls(study, read_cohort(study), FeatureTable.load(folder), labels)
+        return cls(study, read_cohort(study), labels, FeatureTable.load(folder))
 
     def extract(self) -> FeatureTable:
         """Compute the feature table and write it."""
@@ -113,7 +116,7 @@ class Run:
             bundle = train(
                 table, self.labels, study.endpoints, study.evaluation,
                 arm=study.train.arm, extraction=study.features.model_dump(mode="json"),
-                performance=self._performance(study.train.arm),
+                performance=self._performance(),
             )  # fmt: skip
             path = study.output / "model" / "model.cemrad"
             path.parent.mkdir(exist_ok=True)
@@ -166,11 +169,11 @@ class Run:
         notes = [{"code": note.code, "text": note.text, "count": note.count} for note in self.cohort.notes]
         return {"name": self.cohort.name, "counts": dict(self.cohort.counts), "notes": notes}
 
-    def _performance(self, arm: str) -> list[dict[str, Any]]:
+    def _performance(self) -> list[dict[str, Any]]:
+        """What the evaluation promised, for the bundle: every arm, as the arm is the bundle's to choose."""
         if self.result is None:
             return []
-        rows = self.result.metrics.query("arm == @arm")
-        return json.loads(rows.to_json(orient="records"))  # type: ignore[no-any-return]
+        return json.loads(self.result.metrics.to_json(orient="records"))  # type: ignore[no-any-return]
 
     def _need_table(self) -> FeatureTable:
         if self.table is None:
@@ -196,6 +199,7 @@ def run_study(study: Study) -> Run:
         Whose ``exit_code`` says whether rows failed and whose folder holds everything.
     """
     run = Run.start(study)
+    resolve_endpoints(study.endpoints, run.labels)  # a misspelt endpoint should not cost an extraction
     run.extract()
     run.evaluate()
     run.train()

@@ -31,7 +31,7 @@ class CohortChoice(Settings):
 class TrainSettings(Settings):
     """The final model."""
 
-    arm: str = "fused+clinical"
+    arm: str | None = Field(default=None, description="without it the richest arm that the table allows")
 
 
 class Study(Settings):

@@ -95,7 +95,8 @@ def make_table():
             },
             index=ids,
         )
-        er = np.where(rng.random(n) < 1 / (1 + np.exp(-effect * (latents[:, 0] - latents[:, 1]))), "positive", "negative")
+        er_share = 1 / (1 + np.exp(-effect * (latents[:, 0] - latents[:, 1])))
+        er = np.where(rng.random(n) < er_share, "positive", "negative")
         labels = pd.DataFrame(
             {"malignancy": np.where(malignant, "malignant", "benign"), "er": np.where(malignant, er, None)},
             index=ids,

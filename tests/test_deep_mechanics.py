@@ -106,18 +106,25 @@ def test_cuda_is_not_replaced_by_the_cpu_in_silence():
         family(device="cuda")
 
 
-def test_pretrained_weights_that_cannot_be_had_never_become_random(tmp_path):
+@pytest.mark.parametrize("download", [False, pytest.param(True, marks=pytest.mark.slow)])  # the hub retries
+def test_pretrained_weights_that_cannot_be_had_never_become_random(tmp_path, download):
+    """Nor is the network touched unless a download was asked for."""
     code = (
+        "import socket\n"
         "from cemrad.features.weights import load_network\n"
         "from cemrad.features.errors import WeightsError\n"
-        "try:\n    load_network('resnet18', 'imagenet')\n"
+        "def spy(*args, **kwargs):\n    print('NETWORK')\n    raise OSError('blocked')\n"
+        "socket.getaddrinfo = socket.socket.connect = spy\n"
+        f"try:\n    load_network('resnet18', 'imagenet', download={download})\n"
         "except WeightsError as error:\n    print(error)\n"
     )
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "pretrained weights of resnet18 cannot be had" in done.stdout
     assert "https://huggingface.co/timm/resnet18.a1_in1k" in done.stdout
     assert "weights: path/to/model.safetensors" in done.stdout
+    assert ("NETWORK" in done.stdout) is download
 
 
 def test_columns_are_known_before_any_case_is_seen():

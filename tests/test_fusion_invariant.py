@@ -67,7 +67,7 @@ def test_the_law_would_catch_a_step_that_looks_at_all_cases(make_table, monkeypa
     """The canary: a selector that peeks at the held-out side is seen by the comparison above."""
     table, labels = make_table(40, seed=3)
     job = _job(table, labels)
-    fit, held = job.split.sides(0, 0)
+    _, held = job.split.sides(0, 0)
     settings = EvaluationSettings(learner_settings={"n_rounds": [20], "max_depth": [2]})
     seen = {}
 
@@ -87,7 +87,7 @@ def test_the_law_would_catch_a_step_that_looks_at_all_cases(make_table, monkeypa
 def test_a_feature_that_gives_the_label_away_only_where_it_is_held_out_is_worth_nothing(make_table, quick):
     table, labels = make_table(60, effect=0.0, seed=4)
     job = _job(table, labels)
-    rows, (fit, held) = job.design.rows, job.split.sides(0, 0)
+    rows, (_, held) = job.design.rows, job.split.sides(0, 0)
     x = rows.x.copy()
     x[held, 0] = rows.y[held] * 10.0
     planted = run_fold(_job(table, labels, x=x)._replace(split=job.split), ["radiomics"], quick).arms["radiomics"]

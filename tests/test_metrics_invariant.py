@@ -90,7 +90,7 @@ def test_coverage_of_every_interval(n_patients, effect):
     }
     # 1.4 % is one standard error of a coverage of 95 % over 300 runs.
     assert all(0.92 <= covered[name] <= 0.98 + 0.014 for name in found), covered
-    assert all(0.92 <= covered[name] for name in wide), covered  # wider than they must be, never narrower
+    assert all(covered[name] >= 0.92 for name in wide), covered  # wider than they must be, never narrower
 
 
 def test_copies_of_a_case_tell_nothing_new():

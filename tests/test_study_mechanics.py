@@ -1,7 +1,6 @@
 """A study file is checked before anything runs, and says what is wrong and where."""
 
 import pytest
-
 from cemrad.features.errors import StudyError, UnknownPartError
 from cemrad.pipeline.study import load_study, override, parse_study, parse_yaml
 

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     network: str = Field(default="resnet18", description="any timm name, for example resnet50")
     weights: str = Field(default="imagenet", description="imagenet, random, or the path of a safetensors file")
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", description="refuse other weights than these")
+    download: bool = Field(default=False, description="fetch imagenet weights where the local cache lacks them")
     seed: int = Field(default=0, ge=0, description="of random weights")
     margin: float = Field(default=0.5, ge=0, le=5, description="tissue on every side, of the lesion's longer side")
     size: int | None = Field(default=None, ge=32, le=1024, description="input rows and columns; None: the weights' own")
@@ -88,7 +89,11 @@ class Family:
         self.rules = rules
         self.device = _device(settings.device)
         self.network, self.weights = load_network(
-            settings.network, settings.weights, seed=settings.seed, sha256=settings.sha256
+            settings.network,
+            settings.weights,
+            seed=settings.seed,
+            sha256=settings.sha256,
+            download=settings.download,
         )
         rows, columns = self.weights.input_size_px
         self.size = (settings.size, settings.size) if settings.size else (rows, columns)

@@ -93,10 +93,10 @@ def restore(state: bytes) -> FittedLine:
     """
     try:
         values = json.loads(state)
-        arrays = [np.array(values[name], dtype=np.float64) for name in _FIELDS]
+        median, mean, scale, coefficients = (np.array(values[name], dtype=np.float64) for name in _FIELDS)
         intercept = float(values["intercept"])
     except (ValueError, KeyError, TypeError):
         raise BundleError("a model is not a logistic regression of this package; the bundle is damaged") from None
-    if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
+    if not median.shape == mean.shape == scale.shape == coefficients.shape == (median.size,):
         raise BundleError("a logistic regression's parts differ in length; the bundle is damaged")
-    return FittedLine(*arrays, intercept)
+    return FittedLine(median, mean, scale, coefficients, intercept)

@@ -1,0 +1,75 @@
+"""A result on disk: complete, readable without this package's code, and refused when it is not one."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from cemrad.features.crop import Crop
+from cemrad.features.errors import TableError
+from cemrad.models.evaluate import evaluate
+from cemrad.models.result import Result
+
+
+@pytest.fixture(scope="module")
+def result(make_table, quick):
+    table, labels = make_table(40, seed=2)
+    rare = labels.assign(rare=["1"] + ["0"] * (len(labels) - 1))
+    found = evaluate(table, rare, ["malignancy", "rare"], quick, name="stored study")
+    mask = np.zeros((5, 5), dtype=bool)
+    mask[1:3, 2:4] = True
+    crop = Crop(np.arange(25, dtype=np.float32).reshape(5, 5), mask, top=-2, left=7)
+    whole = Crop(np.full((3, 3), 4095, dtype=np.uint16), np.ones((3, 3), dtype=bool), top=0, left=0)
+    crops = {"case001": {"RC_CC": crop, "LE_CC": whole}, "7/../=x": {"IMG": whole}}
+    return replace(found, crops=crops, phantom=True, cohort={"name": "c", "counts": {"cases": 3}, "notes": []})
+
+
+def test_every_field_survives(result, tmp_path):
+    result.save(tmp_path)
+    again = Result.load(tmp_path)
+    for field in fields(Result):
+        one, other = getattr(result, field.name), getattr(again, field.name)
+        if isinstance(one, pd.DataFrame):
+            pd.testing.assert_frame_equal(other, one, check_exact=True, obj=field.name)
+        elif field.name != "crops":
+            assert other == one, field.name
+    assert {case: set(pictures) for case, pictures in again.crops.items()} == {
+        case: set(pictures) for case, pictures in result.crops.items()
+    }
+    for case, pictures in result.crops.items():
+        for picture, crop in pictures.items():
+            other = again.crops[case][picture]
+            assert (other.top, other.left, other.pixels.dtype) == (crop.top, crop.left, crop.pixels.dtype)
+            assert (other.pixels == crop.pixels).all()
+            assert (other.mask == crop.mask).all()
+
+
+def test_metrics_are_plain_json(result, tmp_path):
+    result.save(tmp_path)
+    stored = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"), parse_constant=lambda name: 1 / 0)
+    assert len(stored["metrics"]) == len(result.metrics)
+    unknown = [row for row in stored["metrics"] if row["endpoint"] == "rare"]
+    assert all(row["estimate"] is None and row["method"].startswith("not estimable") for row in unknown)
+
+
+def test_crops_need_no_pickle(result, tmp_path):
+    result.save(tmp_path)
+    with np.load(tmp_path / "crops.npz", allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+
+
+def test_an_empty_gallery_is_stored_too(result, tmp_path):
+    replace(result, crops={}).save(tmp_path)
+    assert Result.load(tmp_path).crops == {}
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json", "crops.npz", "result.json", "exclusions.csv"])
+def test_a_missing_or_damaged_file_is_named(result, tmp_path, name):
+    result.save(tmp_path)
+    (tmp_path / name).write_bytes(b"\x80\x04nonsense")
+    with pytest.raises(TableError, match="cannot be read"):
+        Result.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(TableError, match=f"holds no {name}"):
+        Result.load(tmp_path)
