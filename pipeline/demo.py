@@ -14,6 +14,8 @@ from .study import parse_study
 
 N_PATIENTS = 100
 N_NEW_PATIENTS = 10
+EFFECTS = {"radiomics": 3.5, "deep": 3.0, "clinical": 1.5}
+"""Log odds per standard deviation of each latent: strong, as a demo should have something to show."""
 
 
 def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
@@ -32,7 +34,7 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
         {
             "schema_version": 1,
             "name": "phantom demo",
-            "cohort": {"reader": "phantom", "n_patients": N_PATIENTS, "seed": seed},
+            "cohort": {"reader": "phantom", "n_patients": N_PATIENTS, "seed": seed, "effects": EFFECTS},
             "features": {
                 "families": {
                     "radiomics": {"preset": "cem-2d"},
@@ -47,7 +49,9 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
     )
     run = run_study(study)
     bundle = Bundle.load(output / "model" / "model.cemrad")
-    new = parse_settings(phantom.Settings, {"n_patients": N_NEW_PATIENTS, "seed": seed + 1}, where="demo")
+    new = parse_settings(
+        phantom.Settings, {"n_patients": N_NEW_PATIENTS, "seed": seed + 1, "effects": EFFECTS}, where="demo"
+    )
     predictions, _ = predict(bundle, phantom.read(new), output / "new_cases", jobs=jobs)
     if predictions["probability"].isna().any():
         raise EvaluationError("the demo's model gave no probability for some new phantoms")

@@ -63,7 +63,8 @@ class Run:
             If the folder holds something that is not a run.
         """
         folder = study.output
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).is_file():
+        others = {path.name for path in folder.iterdir()} - {"masks"} if folder.is_dir() else set()
+        if others and not (folder / RECORD).is_file():
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
         cohort = read_cohort(study)
         folder.mkdir(parents=True, exist_ok=True)

@@ -127,10 +127,10 @@ def override(values: Mapping[str, Any], assignments: tuple[str, ...]) -> dict[st
 
     Examples
     --------
-    >>> override({"evaluation": {"seed": 1}}, ("evaluation.seed=7", "endpoints=[er, pr]"))
-    {'evaluation': {'seed': 7}, 'endpoints': ['er', 'pr']}
+    >>> override({"evaluation": {"seed": 1}, "features": {"families": {}}}, ("evaluation.seed=7",))
+    {'evaluation': {'seed': 7}, 'features': {'families': {}}}
     """
-    result: dict[str, Any] = {key: value for key, value in values.items()}
+    result = with_families(values) if assignments else dict(values)
     for assignment in assignments:
         dotted, equals, text = assignment.partition("=")
         if not equals or not dotted:
@@ -143,6 +143,14 @@ def override(values: Mapping[str, Any], assignments: tuple[str, ...]) -> dict[st
             place = place[step]
         place[last] = parse_yaml(text, where=f"--set {dotted}")
     return result
+
+
+def with_families(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that say which families they mean, so that setting one of them does not leave out the others."""
+    features = values.get("features", {})
+    if not isinstance(features, dict) or "families" in features:
+        return dict(values)
+    return {**values, "features": {**features, "families": FeatureSettings().families}}
 
 
 def read_cohort(study: Study) -> Cohort:

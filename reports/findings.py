@@ -13,8 +13,6 @@ from .words import arm_title
 if TYPE_CHECKING:  # The records hold the sentences made here.
     from .endpoints import Difference, Estimate, LevelFacts
 
-PLURALS = {"lesion": "lesions", "breast": "breasts", "patient": "patients"}
-
 
 def best_arm(level: LevelFacts, arms: tuple[str, ...] = ()) -> tuple[str, Estimate] | None:
     """The arm with the highest AUC, among `arms` where they are named; None where no AUC could be estimated."""
@@ -42,10 +40,9 @@ def summarise(stated: Mapping[str, Any], level: LevelFacts | None) -> Iterator[s
     level : LevelFacts or None
         Its main level; None where nothing was evaluated.
     """
-    one = str(stated.get("level", "lesion"))
     n, n_positive = int(stated["n"]), int(stated["n_positive"])
     yield (
-        f"{counted(n, one, PLURALS.get(one, ''))} of {counted(int(stated['n_patients']), 'patient')}, "
+        f"{counted(n, 'case')} of {counted(int(stated['n_patients']), 'patient')}, "
         f"{n_positive:,} of them {stated.get('positive', 'positive')}."
     )
     best = best_arm(level) if level else None

@@ -95,7 +95,7 @@ def test_where_fusion_wins_and_where_it_does_not(page):
     malignancy, er = page.with_class("finding")
     assert "Fusion beats its best block, radiomics: difference in AUC +0.0" in malignancy.text
     assert "Fusion does not beat its best block" in er.text
-    assert "40 lesions of 30 patients, 16 of them malignant." in malignancy.text
+    assert "40 cases of 30 patients, 16 of them malignant." in malignancy.text
 
 
 def test_without_signal_it_says_that_there_is_no_evidence(tmp_path):

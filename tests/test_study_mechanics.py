@@ -75,6 +75,17 @@ def test_assignments_win_over_the_file(tmp_path):
     assert study.endpoints == ("er",)
 
 
+def test_setting_one_family_does_not_leave_out_the_other():
+    study = parse_study(override(GOOD, ("features.families.deep.weights=random",)))
+    assert study.features.families == {"radiomics": {}, "deep": {"weights": "random"}}
+
+
+def test_a_study_that_names_its_families_means_only_them():
+    named = GOOD | {"features": {"families": {"deep": {"network": "resnet50"}}}}
+    study = parse_study(override(named, ("features.families.deep.weights=random",)))
+    assert study.features.families == {"deep": {"network": "resnet50", "weights": "random"}}
+
+
 def test_an_assignment_leaves_the_original_alone():
     values = {"evaluation": {"seed": 1}}
     override(values, ("evaluation.seed=7",))
