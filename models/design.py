@@ -34,6 +34,9 @@ class Design:
         Columns ``EXCLUSION_COLUMNS``.
     left_out : tuple of str
         Columns that were not used because they hold the label itself.
+    severest : mapping of str to Series
+        For ``breast`` and ``patient``, the truth of each unit by its id: 1 where any lesion of the table is
+        labelled positive, also one that is excluded because its features are missing.
     """
 
     endpoint: Endpoint
@@ -41,6 +44,7 @@ class Design:
     cases: pd.DataFrame
     exclusions: pd.DataFrame
     left_out: tuple[str, ...]
+    severest: Mapping[str, pd.Series[int]]
 
     @property
     def name(self) -> str:
@@ -112,6 +116,8 @@ def lay_out(
     left_out = tuple(name for name in table.columns_of("clinical") if _is_label(name, sources))
     usable = [name for name in table.values.columns if name not in left_out]
     truth = np.array([readings[i].truth for i in use], dtype=np.int64)
+    known = pd.Series([reading.truth for reading in readings], index=table.values.index, dtype=float).dropna()
+    units = {"breast": table.cases["breast_id"], "patient": persons}
     excluded = pd.DataFrame({"endpoint": endpoint.name, "case_id": reasons.index, "reason": reasons.to_numpy()})
     return Design(
         endpoint=endpoint,
@@ -119,6 +125,7 @@ def lay_out(
         cases=table.cases.iloc[use].assign(patient_id=persons.iloc[use]),
         exclusions=excluded.loc[excluded["reason"] != "", EXCLUSION_COLUMNS].reset_index(drop=True),
         left_out=left_out,
+        severest={level: known.groupby(ids.loc[known.index]).max().astype(int) for level, ids in units.items()},
     )
 
 

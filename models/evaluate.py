@@ -139,6 +139,9 @@ def evaluate(
     splits, problems = _deal(designs, settings)
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
     refused = _refused(outcomes)
+    problems |= _without_arms(refused, arms)
+    if len(problems) == len(designs):
+        raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
     kept = [
         (o.job, arm, part)
         for o in outcomes
@@ -146,7 +149,8 @@ def evaluate(
         if arm not in refused.get(o.job.design.name, {})
     ]
     predictions = _frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept))
-    metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused)
+    severest = {design.name: design.severest for design in designs}
+    metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused, severest)
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),
@@ -191,7 +195,10 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
     rows = job.design.rows
     fit, held = job.split.sides(job.repeat, job.fold)
     seed = seed_of(settings.seed, job.design.name, job.repeat, job.fold)
-    fitted, refused = fit_arms(rows.take(fit), arms, settings, seed)
+    try:
+        fitted, refused = fit_arms(rows.take(fit), arms, settings, seed)
+    except EvaluationError as error:  # of this endpoint; the others go on
+        return FoldOutcome(job, {}, dict.fromkeys(arms, str(error)))
     new = rows.take(held)
     outcomes = {}
     for arm, model in fitted.items():
@@ -252,6 +259,14 @@ def _refused(outcomes: Iterable[FoldOutcome]) -> dict[str, dict[str, str]]:
         for arm, why in outcome.refused.items():
             refused.setdefault(outcome.job.design.name, {})[arm] = why
     return refused
+
+
+def _without_arms(refused: Mapping[str, Mapping[str, str]], arms: Sequence[str]) -> dict[str, str]:
+    """Endpoints of which no arm is left, with the reasons."""
+    problems = {name: "; ".join(dict.fromkeys(why.values())) for name, why in refused.items() if len(why) == len(arms)}
+    for name, why in problems.items():
+        LOG.warning("evaluate: endpoint %s: %s", name, why)
+    return problems
 
 
 def _told(reasons: Mapping[str, str]) -> str:

@@ -25,6 +25,8 @@ from .metrics import Array, Truth, average_precision, delong, placements, weight
 
 LEVEL = 0.95
 MIN_PERSONS = 3
+_NOTHING = 1e-12
+"""A width, or a distance from 0 or 1, that is rounding."""
 WILSON = "Wilson on patients of the rarer class, as the estimate is perfect"
 
 
@@ -79,11 +81,14 @@ class HeldOut:
 def heldout_auc(truth: Truth, score: Array) -> Estimate:
     """AUC of one fixed model on patients that it has not seen, one row each, with DeLong's interval.
 
-    For predictions of a bundle on new cases; never for pooled cross-validated ones.
+    For predictions of a bundle on new cases; never for pooled cross-validated ones. A perfect AUC
+    leaves no variance and has no interval.
     """
     areas, covariance = delong(truth, score[:, None])
     half = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(covariance[0, 0]))
     area = float(areas[0])
+    if covariance[0, 0] < _NOTHING**2:
+        return Estimate(area, np.nan, np.nan, "no interval: the estimate is perfect, DeLong's variance is 0")
     return Estimate(area, max(0.0, area - half), min(1.0, area + half), "DeLong, one fixed model on new patients")
 
 
@@ -91,16 +96,22 @@ def cv_auc(held: HeldOut) -> Estimate:
     """AUC over pairs of one fold, averaged over folds by their pairs and over repeats.
 
     Scores of two models are never compared with each other. The variance is that of the sum of
-    each patient's influence, times Nadeau and Bengio's factor, with a t quantile.
+    each patient's influence, times Nadeau and Bengio's factor, with a t quantile. As that variance
+    vanishes towards a perfect AUC, the interval is never narrower than Wilson's on the patients of the
+    rarer class.
     """
     found = influence(held)
     if found is None:
         return _no_estimate("one class only")
     area, parts = found
-    if area in (0.0, 1.0) and held.freedom + 1 >= MIN_PERSONS:  # no pair contradicts another: no variance
-        return Estimate(area, *_wilson(area, held.freedom + 1, _quantile(held.freedom)), WILSON)
-    method = "mean of held-out folds; patient-clustered DeLong variance, Nadeau-Bengio factor, t"
-    return _around(area, parts, held, method, bounds=(0.0, 1.0))
+    if held.freedom + 1 < MIN_PERSONS:
+        return _no_interval(area)
+    low, high = _wilson(min(max(area, 0.0), 1.0), held.freedom + 1, _quantile(held.freedom))
+    if not _NOTHING < area < 1 - _NOTHING:  # no pair contradicts another: no variance
+        return Estimate(float(round(area)), low, high, WILSON)
+    half = _half_width(parts, held)
+    method = "mean of held-out folds; patient-clustered DeLong variance, Nadeau-Bengio factor, t; at least Wilson's"
+    return Estimate(area, max(0.0, min(low, area - half)), min(1.0, max(high, area + half)), method)
 
 
 def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Estimate:
@@ -108,8 +119,14 @@ def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Estimate:
     one, other = influence(held), influence(reference)
     if one is None or other is None:
         return _no_estimate("one class only")
+    difference = one[0] - other[0]
+    if held.freedom + 1 < MIN_PERSONS:
+        return _no_interval(difference)
+    half = _half_width(one[1] - other[1], held)
+    if half < _NOTHING:
+        return Estimate(difference, np.nan, np.nan, "no interval: the two arms rank every pair alike")
     method = "paired by patient; mean of held-out folds; clustered DeLong variance, Nadeau-Bengio factor, t"
-    return _around(one[0] - other[0], one[1] - other[1], held, method, bounds=(-1.0, 1.0))
+    return Estimate(difference, max(-1.0, difference - half), min(1.0, difference + half), method)
 
 
 def influence(held: HeldOut) -> tuple[float, Array] | None:
@@ -138,13 +155,10 @@ def influence(held: HeldOut) -> tuple[float, Array] | None:
     return area, parts
 
 
-def _around(area: float, parts: Array, held: HeldOut, method: str, bounds: tuple[float, float]) -> Estimate:
+def _half_width(parts: Array, held: HeldOut) -> float:
     n = int((np.bincount(held.person) > 0).sum())
-    if held.freedom + 1 < MIN_PERSONS:
-        return _no_interval(area)
     variance = float((parts**2).sum()) * n / (n - 1) * held.inflation
-    half = _quantile(held.freedom) * float(np.sqrt(variance))
-    return Estimate(area, max(bounds[0], area - half), min(bounds[1], area + half), method)
+    return _quantile(held.freedom) * float(np.sqrt(variance))
 
 
 def bootstrap_weights(person: Ints, n_draws: int, seed: int) -> Array:
@@ -195,7 +209,7 @@ def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimat
     if held.freedom + 1 < MIN_PERSONS:
         return _no_interval(estimate)
     quantile = _quantile(held.freedom)
-    if not 1e-12 < estimate < 1 - 1e-12:
+    if not _NOTHING < estimate < 1 - _NOTHING:
         low, high = _wilson(estimate, held.freedom + 1, quantile)
         return Estimate(estimate, low, high, WILSON)
     spread = float(np.nanstd(statistic(held, weights))) * np.sqrt(held.inflation)

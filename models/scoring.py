@@ -38,6 +38,10 @@ PAIRS = (
 """Arms that are compared, the second being the reference."""
 
 
+Severest = Mapping[str, "pd.Series[int]"]
+"""By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
+
+
 class ScoringSettings(Settings):
     """How predictions are measured."""
 
@@ -51,11 +55,12 @@ def score(
     seed: int,
     problems: Mapping[str, str],
     refused: Mapping[str, Mapping[str, str]],
+    severest: Mapping[str, Severest],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics and paired differences of cross-validated predictions.
 
-    A breast or a patient is positive if any of its lesions is, and has the highest probability of
-    its lesions; the threshold is the one of the lesions' fold.
+    A breast or a patient is positive if any of its labelled lesions is, predicted or not, and has the
+    highest probability of its lesions; the threshold is the one of the lesions' fold.
 
     Parameters
     ----------
@@ -68,6 +73,8 @@ def score(
         Endpoints that have no predictions, with the reason.
     refused : mapping of str to mapping
         Per endpoint, arms that have none, with the reason.
+    severest : mapping of str to mapping
+        Per endpoint, the truth of breasts and patients.
 
     Returns
     -------
@@ -79,8 +86,9 @@ def score(
     metrics: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for endpoint, rows in predictions.groupby("endpoint", sort=False):
+        truths = severest[str(endpoint)]
         for level in LEVELS:
-            held = {str(arm): held_out(part, level) for arm, part in rows.groupby("arm", sort=False)}
+            held = {str(arm): held_out(part, level, truths.get(level)) for arm, part in rows.groupby("arm", sort=False)}
             key = {"endpoint": endpoint, "level": level}
             metrics += _measured(key, held, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
             metrics += _unmeasured(key, refused.get(str(endpoint), {}))
@@ -91,7 +99,7 @@ def score(
     return pd.DataFrame(metrics, columns=METRIC_COLUMNS), pd.DataFrame(differences, columns=DIFFERENCE_COLUMNS)
 
 
-def held_out(predictions: pd.DataFrame, level: str) -> HeldOut:
+def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | None = None) -> HeldOut:
     """Predictions of one arm, one row per repeat and unit of the level.
 
     Parameters
@@ -99,12 +107,16 @@ def held_out(predictions: pd.DataFrame, level: str) -> HeldOut:
     predictions : DataFrame
         Columns ``PREDICTION_COLUMNS``, of one endpoint and one arm.
     level : {"lesion", "breast", "patient"}
+    severest : Series of int, optional
+        Truth of each unit by its id; without it that of the unit's most severe predicted lesion.
     """
     keys = ["repeat", "fold", UNIT[level]]
     called = predictions.assign(called=predictions["probability"] >= predictions["threshold"])
     columns = {"truth": "max", "probability": "max", "called": "max", "patient_id": "first"}
     units = called.groupby(keys, sort=True)[list(columns)].agg(columns)
     at = units.index
+    if severest is not None:
+        units["truth"] = severest.reindex(at.get_level_values(UNIT[level])).to_numpy()
     return HeldOut(
         truth=units["truth"].to_numpy(dtype=np.int64),
         probability=units["probability"].to_numpy(dtype=np.float64),

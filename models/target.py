@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -48,6 +48,10 @@ class Target:
         Names of the label column, best first; case, spaces and punctuation do not matter.
     words : mapping of str to int or str
         What is stated, in lower case, to 0, 1 or the reason why it is neither.
+    spelling : callable, optional
+        Brings a stated text to the spelling of `words`.
+    refuse : callable, optional
+        Why a column with these stated values cannot be read, or an empty text.
     malignant_only : bool
         True where only a malignant lesion can have the label; on a benign one it is refused.
     derive : callable, optional
@@ -63,6 +67,8 @@ class Target:
     words: Mapping[str, int | str] = field(
         default_factory=lambda: dict.fromkeys(POSITIVE_WORDS, 1) | dict.fromkeys(NEGATIVE_WORDS, 0)
     )
+    spelling: Callable[[str], str] = str
+    refuse: Callable[[Set[str]], str] | None = None
     malignant_only: bool = False
     derive: Callable[[Mapping[str, Reading]], Reading] | None = None
     derived_from: tuple[str, ...] = ()
@@ -79,6 +85,17 @@ class Target:
             return [own]
         parts = [take(name).column(columns) for name in self.derived_from]
         return [part for part in parts if part is not None] if parts and None not in parts else []
+
+    def check(self, labels: pd.DataFrame) -> None:
+        """Raise StudyError where a column that it reads holds values whose meaning cannot be told."""
+        own = self.column([str(name) for name in labels.columns])
+        if own is None:
+            for name in self.derived_from:
+                take(name).check(labels)
+        elif self.refuse is not None:
+            why = self.refuse({as_text(value) for value in labels[own]})
+            if why:
+                raise StudyError(f"label column {own!r} {why}")
 
     def read(self, labels: Labels) -> Reading:
         """What the labels of one case say about this target.
@@ -103,7 +120,7 @@ class Target:
         text = as_text(value)
         if text in MISSING_WORDS and text not in self.words:
             return Reading(None, "label.missing: not stated")
-        meaning = self.words.get(text)
+        meaning = self.words.get(self.spelling(text))
         if isinstance(meaning, int):
             return Reading(meaning)
         if meaning is not None:
@@ -143,7 +160,8 @@ def resolve_endpoint(wanted: str | Mapping[str, str], labels: pd.DataFrame) -> E
     UnknownPartError
         If it is neither a target nor a column.
     StudyError
-        If its label column is absent, or holds no two classes that can be told apart.
+        If its label column is absent, holds no two classes that can be told apart, or values whose
+        meaning cannot be told (an IHC score without its plus sign, a number of nodes).
 
     Examples
     --------
@@ -159,6 +177,7 @@ def resolve_endpoint(wanted: str | Mapping[str, str], labels: pd.DataFrame) -> E
         if not sources:
             needed = " or ".join(filter(None, [", ".join(target.sources), " and ".join(target.derived_from)]))
             raise StudyError(f"endpoint {name!r} needs the label column {needed}; there are: {_listed(columns)}")
+        target.check(labels)
         return Endpoint(name, target, tuple(sources))
     column = column or name
     if column not in columns:

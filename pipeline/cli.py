@@ -167,6 +167,13 @@ def predict(
     if loaded.phantom:
         OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
     OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {study.output / 'predictions.csv'}"))
+    for count, what in (
+        (predictions["probability"].isna().sum(), "without a probability; the column note says why"),
+        (predictions["seen_in_training"].sum(), "of patients whom the model was trained on: no evidence of anything"),
+        ((predictions["n_out_of_range"] > 0).sum(), "with a value far outside the training range"),
+    ):
+        if count:
+            OUT.print(f"[yellow]{count} of {len(predictions)} predictions {what}[/]")
     raise typer.Exit(exit_code(table))
 
 
@@ -265,12 +272,15 @@ def _text(path: Path | None) -> str | None:
 
 def _print_metrics(run: Any) -> None:
     table = Table(title="Area under the ROC curve, held-out cases" + (" (PHANTOM)" if run.cohort.phantom else ""))
-    for heading in ("endpoint", "arm", "n", "positive", "AUC", "95 % interval"):
+    for heading in ("endpoint", "level", "arm", "n", "positive", "AUC", "95 % interval"):
         table.add_column(heading)
-    for row in run.result.metrics.query("metric == 'auc' and level == 'lesion'").itertuples():
+    for row in run.result.metrics.query("metric == 'auc'").itertuples():
+        if row.level != run.result.endpoints[row.endpoint]["level"]:
+            continue
         known = row.estimate == row.estimate
         shown = (f"{row.estimate:.3f}", f"{row.low:.3f} to {row.high:.3f}") if known else ("-", row.method)
-        table.add_row(*(escape(str(cell)) for cell in (row.endpoint, row.arm, row.n, row.n_positive, *shown)))
+        cells = (row.endpoint, row.level, row.arm, row.n, row.n_positive, *shown)
+        table.add_row(*(escape(str(cell)) for cell in cells))
     OUT.print(table)
 
 

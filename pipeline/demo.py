@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..features.errors import EvaluationError
 from ..features.settings import parse_settings
 from ..models.bundle import Bundle
 from .cohorts import phantom
@@ -14,7 +13,7 @@ from .study import parse_study
 
 N_PATIENTS = 100
 N_NEW_PATIENTS = 10
-EFFECTS = {"radiomics": 3.5, "deep": 3.0, "clinical": 1.5}
+COHORT = {"effects": {"radiomics": 3.5, "deep": 3.0, "clinical": 1.5}}
 """Log odds per standard deviation of each latent: strong, as a demo should have something to show."""
 
 
@@ -28,13 +27,13 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
     jobs : int
         Worker processes.
     seed : int
-        Of the phantom cohort; the new phantoms have the next one.
+        Of the phantom cohort; the new phantoms are its next patients.
     """
     study = parse_study(
         {
             "schema_version": 1,
             "name": "phantom demo",
-            "cohort": {"reader": "phantom", "n_patients": N_PATIENTS, "seed": seed, "effects": EFFECTS},
+            "cohort": COHORT | {"reader": "phantom", "n_patients": N_PATIENTS, "seed": seed},
             "features": {
                 "families": {
                     "radiomics": {"preset": "cem-2d"},
@@ -49,11 +48,8 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
     )
     run = run_study(study)
     bundle = Bundle.load(output / "model" / "model.cemrad")
-    new = parse_settings(
-        phantom.Settings, {"n_patients": N_NEW_PATIENTS, "seed": seed + 1, "effects": EFFECTS}, where="demo"
-    )
-    predictions, _ = predict(bundle, phantom.read(new), output / "new_cases", jobs=jobs)
-    if predictions["probability"].isna().any():
-        raise EvaluationError("the demo's model gave no probability for some new phantoms")
+    fresh = COHORT | {"seed": seed, "first_patient": N_PATIENTS + 1, "n_patients": N_NEW_PATIENTS}
+    new = phantom.read(parse_settings(phantom.Settings, fresh, where="demo"))
+    predict(bundle, new, output / "new_cases", jobs=jobs)
     run.write_record()
     return run

@@ -27,7 +27,9 @@ def predict(bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1) -> t
     cohort : Cohort
         The new cases; labels are neither needed nor read.
     folder : Path
-        Receives ``predictions.csv`` and the feature table with its failures.
+        Receives ``predictions.csv`` (a row per endpoint and case), ``predictions_by_unit.csv`` (the same by
+        breast and by patient), ``shap.parquet`` (what spoke for each prediction) and the feature table with
+        its failures.
     jobs : int
         Worker processes.
 
@@ -43,7 +45,37 @@ def predict(bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1) -> t
     predictions = bundle.predict(table)
     table.save(folder)
     predictions.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    by_unit(predictions).to_csv(folder / "predictions_by_unit.csv", index=False, lineterminator="\n")
+    bundle.explain(table).to_parquet(folder / "shap.parquet", index=False)
     return predictions, table
+
+
+def by_unit(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions by breast and by patient: the highest of their cases, as in the evaluation.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As :meth:`cemrad.models.bundle.Bundle.predict` gives them.
+
+    Returns
+    -------
+    DataFrame
+        One row per endpoint, level and unit: ``endpoint``, ``level``, ``unit_id``, ``probability`` (NaN where no
+        case has one), ``threshold``, ``positive``, ``n_cases``, ``n_without_probability``.
+    """
+    parts = []
+    for level, unit in (("breast", "breast_id"), ("patient", "patient_id")):
+        grouped = predictions.groupby(["endpoint", unit], sort=False)
+        part = grouped.agg(
+            probability=("probability", "max"), threshold=("threshold", "first"), n_cases=("case_id", "size"),
+            n_without_probability=("probability", lambda values: int(values.isna().sum())),
+        )  # fmt: skip
+        reached = (part["probability"] >= part["threshold"]).astype("boolean").where(part["probability"].notna())
+        part.insert(2, "positive", reached)
+        parts.append(part.rename_axis(["endpoint", "unit_id"]).reset_index().assign(level=level))
+    order = ["endpoint", "level", "unit_id", "probability", "threshold", "positive", "n_cases", "n_without_probability"]
+    return pd.concat(parts, ignore_index=True)[order]
 
 
 def with_clinical_columns(table: FeatureTable, needed: list[str]) -> FeatureTable:

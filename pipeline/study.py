@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..features.errors import StudyError
 from ..features.settings import Settings, parse_settings
 from ..models.evaluate import EvaluationSettings
+from ..models.result import ARMS
 from ..reports.page import ReportSettings
 from .cohort import Cohort
 from .cohorts import SHELF as COHORTS
@@ -32,6 +33,13 @@ class TrainSettings(Settings):
     """The final model."""
 
     arm: str | None = Field(default=None, description="without it the richest arm that the table allows")
+
+    @field_validator("arm")
+    @classmethod
+    def _arm_exists(cls, arm: str | None) -> str | None:
+        if arm is not None and arm not in ARMS:
+            raise ValueError(f"no arm {arm!r}; there are: {', '.join(ARMS)}")
+        return arm
 
 
 class Study(Settings):

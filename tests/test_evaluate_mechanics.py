@@ -157,6 +157,22 @@ def test_an_endpoint_that_cannot_be_estimated_says_why_beside_one_that_can(cohor
         evaluate(table, rare, ["rare"], quick)
 
 
+def test_an_endpoint_whose_fold_cannot_be_fitted_does_not_stop_the_others(cohort, quick):
+    """2 positive patients fill 2 folds, but leave one to learn from."""
+    table, labels = cohort
+    rare = labels.assign(rare=["1" if i in (0, len(labels) - 1) else "0" for i in range(len(labels))])
+    settings = quick.model_copy(update={"outer_folds": 2})
+    found = evaluate(table, rare, ["malignancy", "rare"], settings)
+    rows = found.metrics[found.metrics["endpoint"] == "rare"]
+    assert set(rows["arm"]) == set(ARMS)
+    assert rows["estimate"].isna().all()
+    assert rows["method"].str.startswith("not estimable: a model needs 2 patients of each class").all()
+    assert "rare" in found.provenance["endpoints_not_estimable"]
+    assert set(found.predictions["endpoint"]) == {"malignancy"}
+    with pytest.raises(EvaluationError, match="no endpoint can be estimated: rare: a model needs"):
+        evaluate(table, rare, ["rare"], settings)
+
+
 def test_cases_without_an_image_block_are_excluded_from_every_arm(cohort, quick):
     table, labels = cohort
     values = table.values.copy()
@@ -164,6 +180,23 @@ def test_cases_without_an_image_block_are_excluded_from_every_arm(cohort, quick)
     found = evaluate(type(table)(values, table.cases), labels, ["malignancy"], quick)
     assert found.exclusions.to_numpy().tolist() == [["malignancy", "case003", "features.missing: no deep value"]]
     assert "case003" not in set(found.predictions["case_id"])
+
+
+def test_an_excluded_malignant_lesion_still_makes_its_patient_positive(cohort, quick):
+    """Most severe wins, whether or not the most severe lesion could be measured."""
+    table, labels = cohort
+    malignant = labels["malignancy"] == "malignant"
+    patients = table.cases["patient_id"]
+    mixed = malignant.groupby(patients).transform("sum").eq(1) & (patients.groupby(patients).transform("size") > 1)
+    lesions = table.values.index[mixed & malignant][:4]
+    values = table.values.copy()
+    values.loc[lesions, table.columns_of("radiomics")] = np.nan
+    found = evaluate(type(table)(values, table.cases), labels, ["malignancy"], quick)
+    assert sorted(found.exclusions["case_id"]) == sorted(lesions)
+    rows = found.metrics.query("arm == 'fused' and metric == 'auc'").set_index("level")
+    assert rows.loc["lesion", "n_positive"] == malignant.sum() - 4
+    for level, ids in {"breast": table.cases["breast_id"], "patient": patients}.items():
+        assert rows.loc[level, "n_positive"] == malignant.groupby(ids).any().sum()
 
 
 def test_a_clinical_column_that_is_the_label_is_not_used(cohort, quick):

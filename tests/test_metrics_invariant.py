@@ -127,13 +127,41 @@ def test_intervals_stay_within_their_bounds_and_keep_their_width_at_the_edge():
         assert 0 <= found.low <= found.estimate <= found.high <= 1
 
 
-def test_a_perfect_auc_still_has_an_interval():
-    truth = np.tile([0, 1], 30)
-    score = truth * 0.9 + 0.05
-    zeros = np.zeros(60, dtype=np.int64)
-    found = cv_auc(HeldOut(truth, score, score > 0.5, zeros, np.arange(60) % 5, np.arange(60)))
+def _nearly_perfect(seed, n_flaws=0):
+    """40 to 80 patients in folds of random sizes, every pair ranked right but for a few within one fold."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(40, 80))
+    truth = np.concatenate([np.tile([0, 1], 10), rng.integers(0, 2, n - 20)])
+    fold = np.concatenate([np.arange(20) // 2 % 5, rng.integers(0, 5, n - 20)])
+    score = truth + rng.random(n)
+    for at in np.flatnonzero((truth == 1) & (fold == 0))[:n_flaws]:
+        score[at] = np.sort(score[(truth == 0) & (fold == 0)])[-1] - 1e-3
+    return HeldOut(truth, score, score > 1, np.zeros(n, dtype=np.int64), fold, np.arange(n))
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_perfect_auc_still_has_an_interval(seed):
+    held = _nearly_perfect(seed)
+    found = cv_auc(held)
     assert found.estimate == found.high == 1
-    assert 0.8 < found.low < 1
+    assert 0.7 < found.low < 0.95
+    flawed = cv_auc(_nearly_perfect(seed, n_flaws=1))
+    assert flawed.estimate < 1
+    assert flawed.low <= found.low, "an error cannot make it surer"
+    assert flawed.low <= flawed.estimate <= flawed.high <= 1
+
+
+def test_where_there_is_no_variance_there_is_no_interval():
+    held = _nearly_perfect(0)
+    same = HeldOut(held.truth, held.probability * 0.5, held.called, held.repeat, held.fold, held.person)
+    alike = cv_auc_difference(held, same)
+    assert alike.estimate == pytest.approx(0, abs=1e-12)
+    assert np.isnan([alike.low, alike.high]).all()
+    assert alike.method.startswith("no interval")
+    fixed = heldout_auc(held.truth, held.probability)
+    assert fixed.estimate == 1
+    assert np.isnan([fixed.low, fixed.high]).all()
+    assert fixed.method.startswith("no interval")
 
 
 def test_where_nothing_can_be_said_it_says_why():

@@ -96,8 +96,22 @@ def test_prediction_from_images_agrees_with_the_bundle_on_the_table(done, tmp_pa
     predictions, table = predict(bundle, cohort, tmp_path, jobs=1)
     pd.testing.assert_frame_equal(predictions, bundle.predict(done.table))
     assert (tmp_path / "predictions.csv").is_file()
+    shap = pd.read_parquet(tmp_path / "shap.parquet")
+    sums = shap.groupby("case_id")["shap"].sum() + shap.groupby("case_id")["base"].first()
+    assert (sums - shap.groupby("case_id")["margin"].first()).abs().max() < 1e-4
+    units = pd.read_csv(tmp_path / "predictions_by_unit.csv").query("level == 'patient'").set_index("unit_id")
+    highest = predictions.groupby("patient_id")["probability"].max()
+    pd.testing.assert_series_equal(units["probability"], highest.loc[units.index], check_names=False)
     assert predictions["seen_in_training"].any()
     assert table.values.shape == done.table.values.shape
+
+
+def test_new_phantoms_are_nobody_that_was_seen(done, tmp_path):
+    bundle = Bundle.load(done.study.output / "model" / "model.cemrad")
+    cohort = phantom.read(phantom.Settings(n_patients=3, seed=5, first_patient=25))
+    predictions, _ = predict(bundle, cohort, tmp_path, jobs=1)
+    assert not predictions["seen_in_training"].any()
+    assert predictions["probability"].between(0, 1).all()
 
 
 def test_a_folder_with_other_things_is_not_written_into(tmp_path):

@@ -56,6 +56,41 @@ def test_her2_scores(value, truth):
         assert reading.reason.startswith("label.equivocal")
 
 
+@pytest.mark.parametrize("scores", [[0, 1, 2, 3], ["0", "1", "3"], [1.0, 2.0, None], ["0", "1+", "2"]])
+def test_a_her2_score_without_its_plus_sign_is_refused(scores):
+    """1 would be read as positive although IHC 1+ is negative."""
+    labels = pd.DataFrame({"HER2": scores, "er": "neg", "pr": "neg"}, dtype=object)
+    for endpoint in ("her2", "triple_negative"):
+        with pytest.raises(StudyError, match="'HER2' holds .* without its plus sign; write 0, 1"):
+            resolve_endpoint(endpoint, labels)
+    named = resolve_endpoint({"column": "HER2", "positive": str(scores[-1] or 2)}, labels)
+    assert named.target.read({"HER2": scores[0]}).truth == 0
+
+
+def test_her2_of_0_and_1_or_with_plus_signs_is_read():
+    for stated, truth in (([0, 1, None], [0, 1, None]), (["0", "1+", "2+", "3+"], [0, 0, None, 1])):
+        target = resolve_endpoint("her2", pd.DataFrame({"her2": stated}, dtype=object)).target
+        assert [target.read({"her2": value}).truth for value in stated] == truth
+
+
+@pytest.mark.parametrize(
+    ("value", "truth"),
+    [
+        ("pN1a", 1), ("N1mi", 1), ("pN1mi(sn)", 1), ("N2", 1), ("pN3c", 1), ("pN+", 1), ("N+", 1),
+        ("pN0", 0), ("pN0(sn)", 0), ("N0(i-)", 0), ("pN0 (i+)(sn)", 0), ("n0(mol-)", 0),
+        ("pNX", None), ("cN1", None), ("ypN0", None), ("N4", None),
+    ],
+)  # fmt: skip
+def test_nodal_categories(value, truth):
+    assert take("nodal").read({"nodal": value}).truth == truth
+
+
+def test_a_number_of_nodes_is_refused():
+    with pytest.raises(StudyError, match="'nodal' holds the bare number 2: .* write positive and negative"):
+        resolve_endpoint("nodal", pd.DataFrame({"nodal": [0, 1, 2, 11, None]}, dtype=object))
+    assert resolve_endpoint("nodal", pd.DataFrame({"nodal": [0, 1, None]}, dtype=object)).columns == ("nodal",)
+
+
 @pytest.mark.parametrize("name", ["er", "pr", "her2", "nodal", "triple_negative"])
 @pytest.mark.parametrize("finding", ["benign", "normal", 0])
 def test_a_label_of_cancer_on_a_benign_lesion_is_refused(name, finding):

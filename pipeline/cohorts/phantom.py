@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     """A phantom cohort. The same settings give the same pixels and labels, bit by bit."""
 
     n_patients: int = Field(default=60, ge=1, le=9999, description="patients, each with 1 to 3 lesions")
+    first_patient: int = Field(
+        default=1, ge=1, le=9999, description="number of the first: 101 gives new ones after 100"
+    )
     seed: int = Field(default=2026, ge=0, description="patient k is the same whatever n_patients is")
     rows: int = Field(default=256, ge=128, le=4096, description="rows of the low-energy picture")
     columns: int = Field(default=208, ge=96, le=4096, description="columns of the low-energy picture")
@@ -127,7 +130,7 @@ def _plan(settings: Settings) -> list[Outcome]:
     )
     model = label_model(settings.effects, settings.prevalence)
     usual, second = VENDORS
-    patients = range(1, settings.n_patients + 1)
+    patients = range(settings.first_patient, settings.first_patient + settings.n_patients)
     return [o for patient in patients for o in plan_patient(settings.seed, patient, rates, model, (usual, second))]
 
 
