@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def _require_one_grey_picture(path: Path, tags: _Tags) -> None:
 
 def _spacing(path: Path, tags: _Tags) -> tuple[Pair | None, tuple[str, ...]]:
     for name, value in (("PixelSpacing", tags.pixel_spacing_mm), ("ImagerPixelSpacing", tags.imager_spacing_mm)):
-        if value is not None and not (value[0] > 0 and value[1] > 0):
+        if value is not None and not all(0 < side < math.inf for side in value):
             raise ImageError("spacing.invalid", f"{path.name}: {name} is {value[0]:g} x {value[1]:g}")
     if tags.pixel_spacing_mm is not None:
         return tags.pixel_spacing_mm, ("spacing: PixelSpacing",)

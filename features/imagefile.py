@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from .decoded import Decoded, require_one_picture, require_regular_file
 from .dicomfile import decode_dicom
-from .errors import ImageError
+from .errors import CaseError, ImageError
 from .image import Grid, Image
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -33,6 +34,8 @@ SUFFIXES = (*RASTER_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _EXIF_ORIENTATION = 274
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_NRRD_DATA_FILE = re.compile(rb"[\r\n][ \t]*data[ \t]*file[ \t]*:", re.IGNORECASE)
+_META_LOCAL = re.compile(rb"(?:\A|\n)ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,16 @@ def decode(path: Path, sha256: str | None = None) -> Decoded:
         :func:`~cemrad.features.dicomfile.decode_dicom`.
     """
     require_regular_file(path, sha256)
+    try:
+        return _decode(path)
+    except CaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - decoders of damaged bytes raise whatever they stumble over
+        # Not the error's own text: it may quote what the file holds.
+        raise ImageError("file.corrupt", f"{path.name}: cannot be decoded ({type(error).__name__})") from None
+
+
+def _decode(path: Path) -> Decoded:
     name = path.name.strip().lower()
     if name.endswith(RASTER_SUFFIXES):
         return _decode_raster(path)
@@ -192,7 +205,7 @@ def _raster_pixels(
 
 
 def _decode_volume(path: Path, reader_name: str) -> Decoded:
-    _require_attached(path)
+    _require_attached(path, reader_name)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(reader_name)
     reader.SetFileName(str(path))
@@ -219,13 +232,16 @@ def _volume_grid(volume: Any) -> Grid:
     return Grid((spacing[1], spacing[0]), (origin[1], origin[0]), (a, b, c, d))
 
 
-def _require_attached(path: Path) -> None:
-    """Refuse a header that points to another file: it would be read from wherever it names."""
-    with path.open("rb") as stream:
-        head = stream.read(65536)
-    lines = head.split(b"\n\n", 1)[0].lower().splitlines() if path.suffix.lower() == ".nrrd" else []
-    detached = any(line.startswith((b"data file:", b"datafile:")) for line in lines)
-    if path.suffix.lower() == ".mha":
-        detached = b"elementdatafile=local" not in head.lower().replace(b" ", b"")
+def _require_attached(path: Path, reader_name: str) -> None:
+    """Refuse a header that points to another file: it would be read from wherever it names.
+
+    The whole file is searched, because a header ends where its reader thinks it ends.
+    """
+    detached = False
+    if reader_name == "NrrdImageIO":
+        detached = _NRRD_DATA_FILE.search(path.read_bytes()) is not None
+    elif reader_name == "MetaImageIO":
+        content = path.read_bytes()
+        detached = content.count(b"ElementDataFile") != 1 or _META_LOCAL.search(content) is None
     if detached:
         raise ImageError("file.unsupported", f"{path.name}: its pixels are in another file; save them in one")

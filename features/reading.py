@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from .case import Case, PictureKey
@@ -62,6 +64,36 @@ def read_case(case: Case, rules: MaskRules) -> Reading:
         usable[key] = image, mask
         failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(mask)]
     return Reading(case.case_id, usable, tuple(failures))
+
+
+def require_varied_region(image: Image, mask: Mask) -> None:
+    """Refuse a region of one grey value: it has no texture, and no bins.
+
+    Raises
+    ------
+    ImageError
+        ``roi.constant``.
+    """
+    region = image.pixels[mask]
+    if region.min() == region.max():
+        raise ImageError(
+            "roi.constant",
+            f"all {region.size} pixels of the region have the value {region[0]}: there is nothing to measure; "
+            "look at the picture and its mask",
+        )
+
+
+def require_varied_image(pixels: NDArray[Any]) -> None:
+    """Refuse a picture of one grey value, whatever its region.
+
+    Raises
+    ------
+    ImageError
+        ``image.constant``.
+    """
+    low = float(pixels.min())
+    if low == float(pixels.max()):
+        raise ImageError("image.constant", f"every pixel of the picture has the value {low:g}; look at the file")
 
 
 def _oddities(mask: Mask) -> list[tuple[str, str]]:

@@ -24,6 +24,8 @@ from .learners import SHELF as LEARNERS
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
 MAX_MEMBERS, MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 100, 256 * 2**20, 1024 * 2**20
+MACHINE_SETTINGS = ("device", "batch", "download")
+"""Settings of a feature family that say where and how it runs, not what it gives."""
 BEYOND = 0.25
 """A value is out of range when it lies further beyond the training range than this share of it."""
 
@@ -106,7 +108,8 @@ class Bundle:
             One row per endpoint and case: ``case_id``, ``patient_id``, ``breast_id``, ``endpoint``,
             ``arm``, ``probability``, ``margin`` (log odds), ``threshold``, ``positive``, ``n_missing``
             (features without a value), ``n_out_of_range`` (values far outside the training range),
-            ``seen_in_training``, and ``note``: why there is no probability (NaN) where there is none.
+            ``seen_in_training``, and ``note``: why there is no probability (NaN), or that most
+            features are missing.
 
         Raises
         ------
@@ -201,7 +204,7 @@ class Bundle:
                 salt=str(manifest["persons"]["salt"]),
                 record=dict(manifest["record"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, BundleError):
                 raise
             raise BundleError(f"{path.name}: {MANIFEST} is not that of a bundle: {error!r}") from None
@@ -215,6 +218,8 @@ class Bundle:
             far = (x < model.low - span) | (x > model.high + span)
         known = [person_hash(patient, self.salt) in self.persons for patient in table.cases["patient_id"]]
         chance = np.where(usable, probability(margin), np.nan)
+        n_missing = np.isnan(x).sum(axis=1)
+        doubt = np.where(n_missing > x.shape[1] / 2, "features.missing: over half of the features have no value", "")
         return pd.DataFrame(
             {
                 "case_id": table.values.index.to_numpy(dtype=object),
@@ -226,21 +231,23 @@ class Bundle:
                 "margin": margin,
                 "threshold": model.threshold,
                 "positive": pd.Series(chance >= model.threshold, dtype="boolean").where(usable),
-                "n_missing": np.isnan(x).sum(axis=1),
+                "n_missing": n_missing,
                 "n_out_of_range": far.sum(axis=1),
                 "seen_in_training": known,
-                "note": np.where(usable, "", "features.missing: an image block of the model has no value"),
+                "note": np.where(usable, doubt, "features.missing: no value that the model takes from an image block"),
             }
         )
 
     def _inputs(self, model: BundledModel, table: FeatureTable) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """The model's features, and which cases have any value in every image block that the model uses."""
+        """The model's features, and which cases have any value among those of every image block."""
         _require_columns(model.features, table.values.columns.tolist())
         x = table.values.reindex(columns=list(model.features)).to_numpy(dtype=np.float64)
         families = {ColumnName.parse(name).family for name in model.features}.intersection(IMAGE_FAMILIES)
-        usable = np.ones(len(x), dtype=bool)
+        known = ~np.isnan(x)
+        usable = known.any(axis=1)
         for family in sorted(families):
-            usable &= table.values[table.columns_of(family)].notna().any(axis=1).to_numpy()
+            mine = [name.startswith(f"{family}:") for name in model.features]
+            usable &= known[:, mine].any(axis=1)
         return x, usable
 
     def _check_extraction(self, table: FeatureTable) -> None:
@@ -260,17 +267,27 @@ def person_hash(patient_id: str, salt: str) -> str:
 def extraction_sha256(provenance: Mapping[str, Any]) -> str:
     """Fingerprint of what a table's numbers depend on, empty where the table does not state it.
 
-    Settings, parameters, weights and mask rules count; versions, device and times do not.
+    Settings, parameters, the tensors of weights and mask rules count; versions, times, where the
+    weights came from and the settings of the machine do not.
     """
     families = provenance.get("families")
     if not families:
         return ""
-    kept = {
-        name: {key: value for key, value in record.items() if key not in ("versions", "device", "notes")}
-        for name, record in families.items()
-    }
+    kept = {name: _what_counts(record) for name, record in families.items()}
     text = json.dumps([kept, provenance.get("mask_rules")], sort_keys=True, default=str)
     return _sha256(text.encode())
+
+
+def _what_counts(record: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in record.items() if key not in ("versions", "device", "notes")}
+    ignored = MACHINE_SETTINGS
+    if "weights" in kept:  # their tensors stand for the path, the pin and the seed that they came from
+        ignored += ("weights", "sha256", "seed")
+        origin = ("name", "source", "licence")
+        kept["weights"] = {key: value for key, value in kept["weights"].items() if key not in origin}
+    if "settings" in kept:
+        kept["settings"] = {key: value for key, value in kept["settings"].items() if key not in ignored}
+    return kept
 
 
 def _require_columns(features: Sequence[str], columns: Sequence[str]) -> None:
@@ -321,15 +338,21 @@ def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str)
     fitted: Fitted = LEARNERS.take(str(item["learner"])).restore(state)
     if len(fitted.gains()) != len(features):
         raise BundleError(f"{where}: the model of {item['endpoint']} does not take the {len(features)} features listed")
+    low, high = (np.array(item[name], dtype=np.float64) for name in ("low", "high"))
+    if not low.shape == high.shape == (len(features),):
+        raise BundleError(f"{where}: the ranges of {item['endpoint']} do not fit its {len(features)} features")
+    threshold = float(item["threshold"])
+    if not 0 <= threshold <= 1:
+        raise BundleError(f"{where}: the threshold of {item['endpoint']} is {threshold}, not a probability")
     return BundledModel(
         endpoint=str(item["endpoint"]),
         title=str(item["title"]),
         positive=str(item["positive"]),
         level=str(item["level"]),
         features=features,
-        low=np.array(item["low"], dtype=np.float64),
-        high=np.array(item["high"], dtype=np.float64),
-        threshold=float(item["threshold"]),
+        low=low,
+        high=high,
+        threshold=threshold,
         learner=str(item["learner"]),
         fitted=fitted,
         training=dict(item["training"]),

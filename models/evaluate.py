@@ -13,7 +13,6 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from ..features.errors import EvaluationError
-from ..features.settings import nearest
 from ..features.table import FeatureTable
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
@@ -28,6 +27,7 @@ from .result import (
     SHAP_BASE_COLUMNS,
     SHAP_COLUMNS,
     Result,
+    known_arm,
 )
 from .scoring import ScoringSettings, score
 
@@ -51,13 +51,7 @@ class EvaluationSettings(FusionSettings):
     @field_validator("arms")
     @classmethod
     def _arms_exist(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
-        for arm in arms:
-            if arm not in ARMS:
-                guess = nearest(arm, ARMS)
-                raise ValueError(
-                    f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}"
-                )
-        return arms
+        return tuple(map(known_arm, arms))
 
 
 class Job(NamedTuple):

@@ -167,7 +167,7 @@ def persons_of(cases: pd.DataFrame, same_person: Sequence[str] = ()) -> pd.Serie
     for name in same_person:
         first: dict[str, str] = {}
         for patient, value in zip(cases["patient_id"], cases[name], strict=True):
-            if str(value).strip():
+            if not pd.isna(value) and str(value).strip():
                 one, other = find(first.setdefault(str(value), patient)), find(patient)
                 root[max(one, other)] = min(one, other)
     return cases["patient_id"].map(find)

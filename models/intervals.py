@@ -106,9 +106,11 @@ def cv_auc(held: HeldOut) -> Estimate:
     area, parts = found
     if held.freedom + 1 < MIN_PERSONS:
         return _no_interval(area)
-    low, high = _wilson(min(max(area, 0.0), 1.0), held.freedom + 1, _quantile(held.freedom))
-    if not _NOTHING < area < 1 - _NOTHING:  # no pair contradicts another: no variance
-        return Estimate(float(round(area)), low, high, WILSON)
+    perfect = not _NOTHING < area < 1 - _NOTHING  # no pair contradicts another: no variance
+    area = float(round(area)) if perfect else area
+    low, high = _wilson(area, held.freedom + 1, _quantile(held.freedom))
+    if perfect:
+        return Estimate(area, low, high, WILSON)
     half = _half_width(parts, held)
     method = "mean of held-out folds; patient-clustered DeLong variance, Nadeau-Bengio factor, t; at least Wilson's"
     return Estimate(area, max(0.0, min(low, area - half)), min(1.0, max(high, area + half)), method)
@@ -254,7 +256,8 @@ def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
     square = quantile**2 / n
     centre = (share + square / 2) / (1 + square)
     half = np.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # The interval holds the share itself, whatever the rounding.
+    return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
 def _no_estimate(why: str) -> Estimate:

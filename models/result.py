@@ -15,6 +15,7 @@ import pandas as pd
 from ..features.crop import Crop
 from ..features.errors import TableError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
+from ..features.settings import nearest
 from ..features.table import read_text_csv
 
 ARMS = ("clinical", "radiomics", "deep", "fused", "fused+clinical")
@@ -27,6 +28,21 @@ ARM_FAMILIES: Mapping[str, tuple[str, ...]] = {
     "fused": ("radiomics", "deep"),
     "fused+clinical": ("radiomics", "deep", "clinical"),
 }
+
+
+def known_arm(arm: str) -> str:
+    """The arm, for validators of settings; raises ValueError, with the nearest one, where there is none of that name.
+
+    Examples
+    --------
+    >>> known_arm("fused")
+    'fused'
+    """
+    if arm in ARMS:
+        return arm
+    guess = nearest(arm, ARMS)
+    raise ValueError(f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}")
+
 
 PREDICTION_COLUMNS = [
     "endpoint", "arm", "repeat", "fold", "case_id", "patient_id", "breast_id", "truth",
@@ -56,7 +72,8 @@ class Result:
         on the training side of that fold. Columns ``PREDICTION_COLUMNS``.
     metrics : DataFrame
         Columns ``METRIC_COLUMNS``; ``level`` is ``lesion``, ``breast`` or ``patient``. An estimate
-        that cannot be made is NaN, and its ``method`` says ``not estimable: ...``.
+        that cannot be made is NaN, and its ``method`` says ``not estimable: ...``. Beside the metrics
+        proper ``auc_chance`` is the AUC of no knowledge at that level; it has no interval.
     differences : DataFrame
         Paired differences between arms. Columns ``DIFFERENCE_COLUMNS``.
     chosen : DataFrame

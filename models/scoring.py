@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
+from scipy.stats import rankdata
 
 from ..features.settings import Settings
 from .folds import seed_of
@@ -37,6 +38,10 @@ PAIRS = (
 )
 """Arms that are compared, the second being the reference."""
 
+
+CHANCE = "auc_chance"
+"""Beside the metrics: the AUC that probabilities without any knowledge would have at a level."""
+N_PERMUTATIONS = 200
 
 Severest = Mapping[str, "pd.Series[int]"]
 """By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
@@ -79,7 +84,8 @@ def score(
     Returns
     -------
     metrics : DataFrame
-        Columns ``METRIC_COLUMNS``.
+        Columns ``METRIC_COLUMNS``: every metric of :data:`~cemrad.models.metrics.METRICS`, and
+        ``auc_chance``, the level of no knowledge that an AUC is to be read against.
     differences : DataFrame
         Columns ``DIFFERENCE_COLUMNS``; AUC only.
     """
@@ -91,6 +97,10 @@ def score(
             held = {str(arm): held_out(part, level, truths.get(level)) for arm, part in rows.groupby("arm", sort=False)}
             key = {"endpoint": endpoint, "level": level}
             metrics += _measured(key, held, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
+            chance_seed = seed_of(seed, str(endpoint), level, "chance")
+            for arm, part in rows.groupby("arm", sort=False):
+                chance = chance_auc(part, level, held[str(arm)], chance_seed)
+                metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | _counts(held[str(arm)]))
             metrics += _unmeasured(key, refused.get(str(endpoint), {}))
             differences += _compared(key, held)
     for endpoint, why in problems.items():
@@ -127,15 +137,59 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
     )
 
 
+def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) -> Estimate:
+    """AUC of probabilities that know nothing: those of the lesions, dealt among the lesions of a fold anew.
+
+    Above the level of lesions it exceeds 0.5 where units differ in their number of lesions: with
+    more of them both the highest probability and the chance of a positive one rise.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As :func:`held_out` takes them.
+    level : {"lesion", "breast", "patient"}
+    held : HeldOut
+        What :func:`held_out` made of them.
+    seed : int
+
+    Returns
+    -------
+    Estimate
+        Without an interval: it is a reference, not a finding.
+    """
+    if level == "lesion":
+        return Estimate(0.5, np.nan, np.nan, "one probability per lesion")
+    rng = np.random.default_rng(seed)
+    above, pairs = np.zeros(N_PERMUTATIONS), 0
+    # `held` has the units of a fold in the order of their ids.
+    for (repeat, fold), rows in predictions.groupby(["repeat", "fold"], sort=True):
+        truth = held.truth[(held.repeat == repeat) & (held.fold == fold)]
+        n_positive = int(truth.sum())
+        if n_positive in (0, len(truth)):
+            continue
+        rows = rows.sort_values(UNIT[level], kind="stable")
+        first = np.flatnonzero(~rows[UNIT[level]].duplicated().to_numpy())
+        dealt = rng.permuted(np.tile(rows["probability"].to_numpy(dtype=np.float64), (N_PERMUTATIONS, 1)), axis=1)
+        ranks = rankdata(np.maximum.reduceat(dealt, first, axis=1), axis=1)
+        above += ranks[:, truth == 1].sum(axis=1) - n_positive * (n_positive + 1) / 2
+        pairs += n_positive * (len(truth) - n_positive)
+    if not pairs:
+        return Estimate(np.nan, np.nan, np.nan, "not estimable: one class only")
+    return Estimate(float((above / pairs).mean()), np.nan, np.nan, "mean AUC of permuted predictions")
+
+
 def _measured(key: dict[str, Any], held: Mapping[str, HeldOut], n_draws: int, seed: int) -> Iterator[dict[str, Any]]:
     weights = None
     for arm, rows in held.items():
         if weights is None:  # the arms share their cases, so they share the draws
             weights = bootstrap_weights(rows.person, n_draws, seed)
-        first = rows.repeat == rows.repeat.min()
-        counts = {"n": int(first.sum()), "n_positive": int(rows.truth[first].sum())}
         for metric in METRICS:
-            yield key | {"arm": arm, "metric": metric} | _estimate(metric, rows, weights)._asdict() | counts
+            yield key | {"arm": arm, "metric": metric} | _estimate(metric, rows, weights)._asdict() | _counts(rows)
+
+
+def _counts(held: HeldOut) -> dict[str, int]:
+    first = held.repeat == held.repeat.min()
+    return {"n": int(first.sum()), "n_positive": int(held.truth[first].sum())}
 
 
 def _estimate(metric: str, held: HeldOut, weights: np.ndarray[Any, Any]) -> Estimate:
@@ -149,7 +203,7 @@ def _estimate(metric: str, held: HeldOut, weights: np.ndarray[Any, Any]) -> Esti
 def _unmeasured(key: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     nothing = {"estimate": np.nan, "low": np.nan, "high": np.nan, "n": 0, "n_positive": 0}
     for arm, why in reasons.items():
-        for metric in METRICS:
+        for metric in (*METRICS, CHANCE):
             yield key | {"arm": arm, "metric": metric, "method": f"not estimable: {why}"} | nothing
 
 

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ..features.errors import EvaluationError
-from ..features.settings import nearest
 from ..features.table import FeatureTable
-from .bundle import Bundle, BundledModel, person_hash
+from .bundle import MACHINE_SETTINGS, Bundle, BundledModel, person_hash
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
-from .folds import seed_of
+from .folds import class_counts, seed_of
 from .fusion import fit_arms, possible_arms
-from .result import ARMS
+from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
 PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "shap", "xgboost")
@@ -47,23 +46,26 @@ def train(
     settings : EvaluationSettings, optional
         Those of the evaluation, so that its promise holds; folds and repeats are not used.
     arm : str, optional
-        Without it the arm with the most families that the table has.
+        Without it, of the arms in the settings, the one with the most families that the table has.
     extraction : mapping, optional
-        Settings with which new cases have to be extracted; stored in the bundle.
+        Settings with which new cases have to be extracted; stored in the bundle, but for those of
+        the machine that it runs on.
     performance : sequence of mapping, optional
-        What an evaluation found for the arm; stored in the bundle.
+        Rows of an evaluation's metrics; those of the arm are stored in the bundle.
 
     Raises
     ------
     StudyError
         If an endpoint is not known.
     EvaluationError
-        If the table does not allow the arm, or no endpoint has enough cases; an endpoint that has
-        too few beside others that have enough is left out with a warning.
+        If there is no such arm, the table does not allow it, or no endpoint has enough cases; an endpoint that has
+        too few beside others that have enough is left out with a warning. One that can be fitted but
+        not evaluated is trained, with a warning and the reason under ``not_evaluated``.
     """
     settings = settings or EvaluationSettings()
-    arm = _allowed(arm, table)
-    models, seen, left_out = [], set(), {}
+    arm = _allowed(arm, table, settings)
+    promised = [dict(row) for row in performance if row.get("arm") == arm]
+    models, seen, left_out, not_evaluated = [], set(), {}, {}
     for endpoint in resolve_endpoints(endpoints, labels):
         design = lay_out(table, labels, endpoint, settings.same_person, [arm])
         try:
@@ -72,6 +74,10 @@ def train(
             left_out[design.name] = str(error)
             LOG.warning("train: endpoint %s is left out: %s", design.name, error)
             continue
+        why = _not_evaluated(design, arm, settings, promised)
+        if why:
+            not_evaluated[design.name] = why
+            LOG.warning("train: the model of endpoint %s was not evaluated: %s", design.name, why)
         seen.update(table.cases.loc[design.cases.index, "patient_id"])
     if not models:
         raise EvaluationError("; ".join(f"{name}: {why}" for name, why in left_out.items()))
@@ -79,35 +85,66 @@ def train(
     return Bundle(
         arm=arm,
         models=tuple(models),
-        extraction=dict(extraction or {}),
+        extraction=_portable(extraction or {}),
         phantom=bool(table.provenance.get("phantom", False)),
         persons=frozenset(person_hash(patient, salt) for patient in seen),
         salt=salt,
         record={
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "settings": settings.model_dump(mode="json"),
-            "table": table.provenance,
+            # Times differ between two runs that are otherwise the same.
+            "table": {key: value for key, value in table.provenance.items() if key != "times_s"},
             "endpoints_left_out": left_out,
-            "performance": [dict(row) for row in performance],
+            "not_evaluated": not_evaluated,
+            "performance": promised,
         },
     )
 
 
-def _allowed(arm: str | None, table: FeatureTable) -> str:
-    """The arm, or the richest one; raises EvaluationError where the table does not allow it."""
-    possible, absent = possible_arms(table.values.columns)
+def _allowed(arm: str | None, table: FeatureTable, settings: EvaluationSettings) -> str:
+    """The arm, or the richest one of the evaluation; raises EvaluationError where the table does not allow it."""
+    wanted = settings.arms if arm is None else ARMS
+    possible, absent = possible_arms(table.values.columns, wanted)
+    if arm is None and possible:
+        return max(possible, key=lambda name: (len(ARM_FAMILIES[name]), ARMS.index(name)))
     if not possible:
-        raise EvaluationError(f"the table has no family that an arm uses; it has {', '.join(table.families())}")
-    if arm is None:
-        return possible[-1]
-    if arm in possible:
-        return arm
-    guess = nearest(arm, possible)
-    why = absent.get(arm) or f"there is no such arm; there are {', '.join(ARMS)}"
-    raise EvaluationError(
-        f"arm {arm!r} cannot be trained: {why}. Possible here: {', '.join(possible)}"
-        + (f"; did you mean {guess!r}?" if guess and arm not in ARMS else "")
-    )
+        raise EvaluationError(
+            f"the table allows none of the arms {', '.join(wanted)}; it has {', '.join(table.families())}"
+        )
+    try:
+        chosen = known_arm(str(arm))
+    except ValueError as error:
+        raise EvaluationError(str(error)) from None
+    if chosen in absent:
+        raise EvaluationError(
+            f"arm {chosen!r} cannot be trained: {absent[chosen]}. Possible here: {', '.join(possible)}"
+        )
+    return chosen
+
+
+def _not_evaluated(
+    design: Design, arm: str, settings: EvaluationSettings, promised: Sequence[Mapping[str, Any]]
+) -> str:
+    """Why an evaluation with these settings promises nothing for a model, or an empty text."""
+    if arm not in settings.arms:
+        return f"arm {arm} is not among the arms of the evaluation"
+    negative, positive = class_counts(design.rows.persons, design.rows.y)
+    if min(negative, positive) < settings.outer_folds:
+        return (
+            f"{settings.outer_folds} folds need as many patients of each class: there are {positive} with a positive "
+            f"and {negative} with a negative case"
+        )
+    refusals = (str(row["method"]) for row in promised if row["endpoint"] == design.name and row["metric"] == "auc")
+    return next((method for method in refusals if method.startswith("not estimable")), "")
+
+
+def _portable(extraction: Mapping[str, Any]) -> dict[str, Any]:
+    """Extraction settings without those of the machine, which is another one when new cases come."""
+    families = {
+        name: {key: value for key, value in chosen.items() if key not in MACHINE_SETTINGS}
+        for name, chosen in extraction.get("families", {}).items()
+    }
+    return {**extraction, "families": families} if families else dict(extraction)
 
 
 def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,28 @@ from typing import Any
 import numpy as np
 
 from ..features.case import Case, Picture, PictureKey
-from ..features.errors import CaseError, CohortError, StudyError
+from ..features.clinical import encode_clinical
+from ..features.errors import CohortError, ImageError, StudyError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.failure import Failure
 from ..features.image import Image
-from ..features.mask import Mask, MaskRules, require_usable
+from ..features.mask import Mask
+from ..features.reading import read_case, require_varied_image, require_varied_region
 from .cdd_cesm_tables import find_workbook
 from .cohort import Cohort
-from .labels import SEVERITY, LevelCount, count_labels, value_of
+from .extract import FeatureSettings
+from .labels import LevelCount, count_labels, is_malignant
 from .manifest_columns import names_images
 from .text_table import SUFFIXES, read_text_table
 
 _SHOWN = 8
-_SHOWN_NAMES = 24
 _EVENTS_PER_FEATURE = 10
+
+_REFUSALS: dict[str, Callable[[Image, Mask], None]] = {
+    "radiomics": require_varied_region,
+    "deep": lambda image, _: require_varied_image(image.pixels),
+}
+"""What a family refuses in a picture that was read, for those whose refusals show before anything is computed."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,15 @@ class PictureFact:
     ----------
     case_id, picture : str
     rows, columns : int
-        Size in pixels; 0 where the image could not be read.
+        Size in pixels; 0 where the image or its mask could not be read.
     dtype : str
         Number type of its pixels.
     mask_area_px : int, optional
         Pixels of its usable mask; None without one.
     notes : tuple of str
         What was decided while decoding.
+    usable : bool
+        True if at least one of the families can measure it.
     """
 
     case_id: str
@@ -51,6 +61,7 @@ class PictureFact:
     dtype: str = ""
     mask_area_px: int | None = None
     notes: tuple[str, ...] = ()
+    usable: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class CheckReport:
     ----------
     cohort : Cohort
     failures : tuple of Failure
-        The cohort's, its table's, and those of pictures that were opened.
+        The cohort's, its table's, those of clinical values, and those of pictures that were opened.
     pictures : tuple of PictureFact
         Those that were opened; empty where nothing was decoded.
     labels : tuple of LevelCount
@@ -73,7 +84,7 @@ class CheckReport:
     events : mapping of str to int
         Per label with two sides, how many patients are on its rarer side.
     usable : int
-        Cases with at least one picture (and mask) that can be read, or with a row of features.
+        Cases with at least one picture that a family can measure, or with a row of features.
     """
 
     cohort: Cohort
@@ -129,16 +140,14 @@ class CheckReport:
         read = [fact for fact in self.pictures if fact.rows]
         if not read:
             return
-        masked = [fact.mask_area_px for fact in read if fact.mask_area_px is not None]
         yield "pictures"
-        yield f"  {len(read):>6}  read, {len(masked)} of them with a usable mask"
+        yield f"  {len(read):>6}  of {len(self.pictures)} read with a usable mask"
         for what, sizes in (
             ("rows", [fact.rows for fact in read]),
             ("columns", [fact.columns for fact in read]),
-            ("px of mask", masked),
+            ("px of mask", [fact.mask_area_px for fact in read if fact.mask_area_px is not None]),
         ):
-            if sizes:
-                yield f"          {what}: {min(sizes)} to {max(sizes)}, median {int(np.median(sizes))}"
+            yield f"          {what}: {min(sizes)} to {max(sizes)}, median {int(np.median(sizes))}"
         decided = Counter(note for fact in read for note in (fact.dtype, *fact.notes))
         for note, n in decided.most_common(_SHOWN):
             yield f"  {n:>6}  {note}"
@@ -167,16 +176,19 @@ class CheckReport:
         yield f"{self.usable} of {len(self.cohort.cases)} cases have {what}"
 
 
-def check(cohort: Cohort, *, decode: bool = True, rules: MaskRules | None = None) -> CheckReport:
+def check(cohort: Cohort, settings: FeatureSettings | None = None, *, decode: bool = True) -> CheckReport:
     """Look at a cohort before anything is computed from it.
+
+    Pictures are read as every feature family reads them, so that what fails here is what would fail in
+    :func:`~cemrad.pipeline.extract.extract` with the same settings.
 
     Parameters
     ----------
     cohort : Cohort
+    settings : FeatureSettings, optional
+        What would be extracted: the families, the rules for masks, clinical values or not. The defaults without it.
     decode : bool
         Also open every image and mask; without it only what the reader found is told.
-    rules : MaskRules, optional
-        What a mask must be to be usable.
 
     Returns
     -------
@@ -186,12 +198,14 @@ def check(cohort: Cohort, *, decode: bool = True, rules: MaskRules | None = None
     if cohort.table is not None:
         rows = cohort.table.failures[FAILURE_COLUMNS].to_dict("records")
         failures += [Failure(**{str(key): value for key, value in row.items()}) for row in rows]
+    settings = settings or FeatureSettings()
     facts: list[PictureFact] = []
-    if decode:
-        for case, key, picture in _pictures(cohort):
-            fact, problems = _open(case, key, picture, rules or MaskRules())
-            facts.append(fact)
-            failures += problems
+    for case in cohort.cases if decode else ():
+        found, problems = _open(case, settings)
+        facts += found
+        failures += problems
+    if settings.clinical and cohort.table is None:
+        failures += encode_clinical(cohort.cases)[1]
     levels = count_labels(cohort.cases)
     return CheckReport(
         cohort=cohort,
@@ -246,33 +260,31 @@ def _pictures(cohort: Cohort) -> Iterator[tuple[Case, PictureKey, Picture]]:
             yield case, key, picture
 
 
-def _open(case: Case, key: PictureKey, picture: Picture, rules: MaskRules) -> tuple[PictureFact, list[Failure]]:
-    try:
-        image = picture.image.read()
-    except CaseError as error:
-        return PictureFact(case.case_id, key.name), [Failure(case.case_id, "image", error.code, str(error), key.name)]
-    problems = []
-    area = None
-    if picture.mask is not None:
+def _open(case: Case, settings: FeatureSettings) -> tuple[list[PictureFact], list[Failure]]:
+    """What the pictures of a case are, and what a family would say against them."""
+    reading = read_case(case, settings.mask_rules)
+    facts, problems = [], list(reading.failures)
+    for key in sorted(case.pictures, key=lambda key: key.order):
+        if key not in reading.usable:
+            facts.append(PictureFact(case.case_id, key.name))
+            continue
+        image, mask = reading.usable[key]
+        refused = list(_refused(case.case_id, key, image, mask, settings.families))
+        problems += refused
+        area, usable = int(np.count_nonzero(mask)), len(refused) < len(settings.families)
+        dtype = str(image.pixels.dtype)
+        facts.append(PictureFact(case.case_id, key.name, *image.shape, dtype, area, image.notes, usable))
+    return facts, problems
+
+
+def _refused(case_id: str, key: PictureKey, image: Image, mask: Mask, families: Iterable[str]) -> Iterator[Failure]:
+    for family in families:
+        if family not in _REFUSALS:
+            continue
         try:
-            mask = require_usable(picture.mask.read(image), rules)
-            area = int(np.count_nonzero(mask))
-            problems = [
-                Failure(case.case_id, "mask", code, reason, key.name, "warned")
-                for code, reason in _remarks(image, mask)
-            ]
-        except CaseError as error:
-            problems = [Failure(case.case_id, "mask", error.code, str(error), key.name)]
-    fact = PictureFact(case.case_id, key.name, *image.shape, str(image.pixels.dtype), area, image.notes)
-    return fact, problems
-
-
-def _remarks(image: Image, mask: Mask) -> Iterator[tuple[str, str]]:
-    inside = image.pixels[mask]
-    if inside.min() == inside.max():
-        yield "roi.constant", f"every pixel of the lesion is {inside.flat[0]:g}: its texture says nothing"
-    if mask.all():
-        yield "mask.full_image", "the mask covers the whole picture"
+            _REFUSALS[family](image, mask)
+        except ImageError as error:
+            yield Failure(case_id, family, error.code, str(error), key.name)
 
 
 def _groups(cohort: Cohort) -> dict[str, int]:
@@ -302,8 +314,7 @@ def _pairs(cohort: Cohort) -> dict[str, int]:
 def _events(level: LevelCount) -> int | None:
     """How many are on the rarer side; None for a label that has not two sides."""
     if level.label == "malignancy":
-        cancers = sum(n for value, n in level.values.items() if SEVERITY.get(value_of(value)) == SEVERITY["malignant"])
-        return min(cancers, sum(level.values.values()) - cancers)
+        return min(sum(n for value, n in level.values.items() if is_malignant(value) is side) for side in (True, False))
     return min(level.values.values()) if len(level.values) == 2 else None
 
 
@@ -312,7 +323,7 @@ def _usable(cohort: Cohort, facts: list[PictureFact] | None) -> int:
         return len(cohort.table.values)
     if facts is None:
         return sum(bool(case.pictures) for case in cohort.cases)
-    return len({fact.case_id for fact in facts if fact.mask_area_px is not None})
+    return len({fact.case_id for fact in facts if fact.usable})
 
 
 def _table(title: str, values: Mapping[str, int]) -> Iterator[str]:
@@ -322,6 +333,6 @@ def _table(title: str, values: Mapping[str, int]) -> Iterator[str]:
 
 
 def _shortened(items: tuple[str, ...]) -> str:
-    rest = len(items) - _SHOWN_NAMES
+    rest = len(items) - _SHOWN
     more = f" and {rest} more (--json names all)" if rest > 0 else ""
-    return "; ".join(items[:_SHOWN_NAMES]) + more
+    return "; ".join(items[:_SHOWN]) + more

@@ -41,6 +41,10 @@ def main() -> None:
     except CemradError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(str(error))}")
         raise SystemExit(2) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(what)}")
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -73,7 +77,7 @@ def check(
     from .study import read_cohort
 
     study = open_source(source, tuple(assign or ()))
-    report = check_cohort(read_cohort(study), decode=decode)
+    report = check_cohort(read_cohort(study), study.features, decode=decode)
     for line in report.lines():
         OUT.print(escape(line))
     if json_path is not None:
@@ -152,6 +156,7 @@ def predict(
     source: Source,
     output: Output = None,
     jobs: Jobs = None,
+    weights: Weights = None,
     assign: Assign = None,
 ) -> None:
     """Apply a bundle to new cases, from their images."""
@@ -162,11 +167,12 @@ def predict(
     from .study import read_cohort
 
     loaded = Bundle.load(bundle)
-    study = open_source(source, tuple(assign or ()), output=_text(output), jobs=jobs)
-    predictions, table = predict_cases(loaded, read_cohort(study), study.output, jobs=study.jobs)
+    study = open_source(source, tuple(assign or ()), jobs=jobs)
+    folder = output or Path("runs/predictions")
+    predictions, table = predict_cases(loaded, read_cohort(study), folder, jobs=study.jobs, weights=weights)
     if loaded.phantom:
         OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
-    OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {study.output / 'predictions.csv'}"))
+    OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {folder / 'predictions.csv'}"))
     for count, what in (
         (predictions["probability"].isna().sum(), "without a probability; the column note says why"),
         (predictions["seen_in_training"].sum(), "of patients whom the model was trained on: no evidence of anything"),

@@ -46,7 +46,7 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
         },
         where="demo",
     )
-    run = run_study(study)
+    run = run_study(study, replace=True)
     bundle = Bundle.load(output / "model" / "model.cemrad")
     fresh = COHORT | {"seed": seed, "first_patient": N_PATIENTS + 1, "n_patients": N_NEW_PATIENTS}
     new = phantom.read(parse_settings(phantom.Settings, fresh, where="demo"))

@@ -98,6 +98,7 @@ def extract(
         "phantom": cohort.phantom,
         "mask_rules": settings.mask_rules.model_dump(mode="json"),
         "clinical": settings.clinical,
+        "clinical_columns": clinical.columns.tolist(),
         "families": provenance,
         "counts": _counts(cohort, failures),
         "times_s": {name: round(value, 2) for name, value in times.items()}

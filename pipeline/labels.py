@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..features.case import Case, Value
+from ..models.target import as_text
+from ..models.targets.malignancy import TARGET as MALIGNANCY
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "malignancy": (
@@ -39,8 +41,27 @@ CANCER_ONLY = ("er", "pr", "her2", "ki67", "grade", "triple_negative")
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "unknown", "missing", "not available", "?", "_"))
 """What is read as no statement, in any case. A dash is not among them: it may mean negative."""
 
-SEVERITY: dict[Value, int] = {"normal": 0, "benign": 1, "malignant": 2, 0: 1, 1: 2}
-"""Order of findings: normal, benign (0), malignant (1)."""
+_MALIGNANT = 2
+_SEVERITY = {word: 1 + int(truth) for word, truth in MALIGNANCY.words.items()} | {"normal": 0}
+
+
+def severity_of(finding: Value) -> int | None:
+    """Rank of a finding: normal 0, benign 1, malignant 2; None where the target malignancy cannot read it.
+
+    Every word that the target accepts has a rank, so that it means here what it means to a model.
+
+    Examples
+    --------
+    >>> [severity_of(finding) for finding in ("normal", "negative", 0, "positive", "Cancer", 1.0, "B3", None)]
+    [0, 1, 1, 2, 2, 2, None, None]
+    """
+    return _SEVERITY.get(as_text(finding))
+
+
+def is_malignant(finding: Value) -> bool | None:
+    """Whether a finding is malignant; None where the target malignancy cannot read it."""
+    rank = severity_of(finding)
+    return None if rank is None else rank == _MALIGNANT
 
 
 def plain_name(column: str) -> str:
@@ -131,9 +152,11 @@ def settle(label: str, statements: Iterable[Value]) -> Verdict:
     stated = tuple(dict.fromkeys(value for value in statements if value is not None))
     if len(stated) <= 1:
         return Verdict(stated[0] if stated else None, stated)
-    if label == "malignancy" and all(value in SEVERITY for value in stated):
-        return Verdict(max(stated, key=lambda value: SEVERITY[value]), stated)
-    return Verdict(None, stated, conflict=True)
+    ranks = [severity_of(value) if label == "malignancy" else None for value in stated]
+    known = [rank for rank in ranks if rank is not None]
+    if len(known) < len(stated):
+        return Verdict(None, stated, conflict=True)
+    return Verdict(stated[known.index(max(known))], stated)
 
 
 def settle_all(statements: Mapping[str, Iterable[Value]]) -> tuple[dict[str, Value], dict[str, str], list[str]]:
@@ -162,7 +185,7 @@ def settle_all(statements: Mapping[str, Iterable[Value]]) -> tuple[dict[str, Val
     labels = {name: verdict.value for name, verdict in verdicts.items()}
     problems = {name: "label.conflict" for name, verdict in verdicts.items() if verdict.conflict}
     graded = [name for name, verdict in verdicts.items() if len(verdict.stated) > 1 and not verdict.conflict]
-    if SEVERITY.get(labels.get("malignancy"), 2) < 2:
+    if is_malignant(labels.get("malignancy")) is False:
         for name in CANCER_ONLY:
             if labels.get(name) is not None:
                 labels[name] = None

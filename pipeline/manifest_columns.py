@@ -100,7 +100,7 @@ def find_columns(
     _require(roles, ("image_path", "mask_path"), columns, where)
     free = [name for name in free if name not in roles.values()]
     if clinical is None:
-        chosen = _match(CLINICAL, free)
+        chosen = known_clinical(free)
     settled = set(taken)
     for name in free:
         known = canonical_label(name)
@@ -111,6 +111,17 @@ def find_columns(
         taken[known] = name
     used = {*taken.values(), *chosen.values()}
     return ManifestColumns(roles, taken, chosen, tuple(name for name in free if name not in used))
+
+
+def known_clinical(columns: Sequence[str]) -> dict[str, str]:
+    """Clinical values whose columns need not be named, each with its column.
+
+    Examples
+    --------
+    >>> known_clinical(["Patient Age", "weight"])
+    {'age': 'Patient Age'}
+    """
+    return _match(CLINICAL, columns)
 
 
 def _match(wanted: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> dict[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..features.errors import StudyError
 from ..features.failure import Failure, failures_frame
 from ..features.settings import parse_settings
 from ..features.table import ColumnName, FeatureTable
@@ -17,7 +21,9 @@ from .extract import FeatureSettings, extract
 from .progress import shown_progress
 
 
-def predict(bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1) -> tuple[pd.DataFrame, FeatureTable]:
+def predict(
+    bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1, weights: str | None = None
+) -> tuple[pd.DataFrame, FeatureTable]:
     """Extract what the bundle was trained on from new cases, and apply it.
 
     Parameters
@@ -32,16 +38,31 @@ def predict(bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1) -> t
         its failures.
     jobs : int
         Worker processes.
+    weights : str, optional
+        Where the network's weights are on this machine, if not where they were in training; they must be the
+        same tensors.
 
     Returns
     -------
     DataFrame, FeatureTable
         Predictions as written, and the table they were made from.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds anything but earlier predictions.
+    BundleError
+        If the weights are not those of the training.
     """
-    settings = parse_settings(FeatureSettings, dict(bundle.extraction), where="bundle: extraction")
+    others = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if others and "predictions.csv" not in others:
+        raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
+    settings = parse_settings(FeatureSettings, _extraction(bundle, weights), where="bundle: extraction")
     with shown_progress() as progress:
         table = extract(cohort, settings, jobs=jobs, progress=progress)
-    table = with_clinical_columns(table, [name for model in bundle.models for name in model.features])
+    needed = [name for model in bundle.models for name in model.features]
+    known = bundle.record.get("table", {}).get("clinical_columns", needed)
+    table = with_clinical_columns(table, needed, known)
     predictions = bundle.predict(table)
     table.save(folder)
     predictions.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
@@ -78,36 +99,60 @@ def by_unit(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[order]
 
 
-def with_clinical_columns(table: FeatureTable, needed: list[str]) -> FeatureTable:
-    """The table with the clinical columns that a model needs and that the new cases did not give rise to.
+def with_clinical_columns(table: FeatureTable, needed: Sequence[str], known: Sequence[str]) -> FeatureTable:
+    """The table with the clinical columns that a model needs, whatever the new cases gave rise to.
 
-    A category that none of the new cases has (``density=A``) is 0 where the case states another.
-    A value that no case states at all is missing, with a failure for each case: never zero.
+    A category that none of the new cases has (``density=A``) is 0 where the case states another that was
+    known in training. A value that is not stated, or that training did not know, is missing, with a failure
+    for each case: never zero.
+
+    Parameters
+    ----------
+    table : FeatureTable
+    needed : sequence of str
+        Columns that the models take.
+    known : sequence of str
+        Clinical columns of the table that the models were trained on.
 
     Examples
     --------
     >>> ids = pd.Index(["a", "b"], dtype=object)
     >>> cases = pd.DataFrame("", index=ids, columns=["patient_id", "laterality", "lesion_id", "breast_id"])
-    >>> table = FeatureTable(pd.DataFrame({"clinical:case:density=C": [1.0, np.nan]}, index=ids), cases)
-    >>> with_clinical_columns(table, ["clinical:case:density=A"]).values["clinical:case:density=A"].tolist()
+    >>> columns = [f"clinical:case:density={level}" for level in "ACX"]
+    >>> table = FeatureTable(pd.DataFrame({columns[1]: [1.0, 0.0], columns[2]: [0.0, 1.0]}, index=ids), cases)
+    >>> with_clinical_columns(table, columns[:1], columns[:2]).values[columns[0]].tolist()
     [0.0, nan]
     """
-    columns: dict[str, pd.Series[float]] = {}
-    failures = []
+    values = table.values.copy()
+    failures: list[Failure] = []
     for name in dict.fromkeys(needed):
         family, picture, feature = ColumnName.parse(name)
-        if family != "clinical" or name in table.values:
+        if family != "clinical":
             continue
         key, equals, _ = feature.partition("=")
-        others = [c for c in table.columns_of(family) if equals and c.startswith(f"{family}:{picture}:{key}=")]
-        columns[name] = table.values[others].notna().any(axis=1).map({True: 0.0, False: np.nan}).astype(float)
-        if not others:
-            reason = f"{key} is not stated; the model takes it as missing"
-            failures += [Failure(i, family, "clinical.missing", reason, picture, "skipped") for i in table.values.index]
-    if not columns:
-        return table
-    return replace(
-        table,
-        values=table.values.join(pd.DataFrame(columns)),
-        failures=pd.concat([table.failures, failures_frame(dict.fromkeys(failures))], ignore_index=True),
-    )
+        levels = [c for c in table.columns_of(family) if equals and c.startswith(f"{family}:{picture}:{key}=")]
+        unknown = [c for c in levels if c not in known]
+        if name not in values:
+            values[name] = table.values[levels].notna().any(axis=1).map({True: 0.0, False: np.nan}).astype(float)
+            if not levels:
+                reason = f"{key} is not stated; the model takes it as missing"
+                failures += [Failure(i, family, "clinical.missing", reason, picture, "skipped") for i in values.index]
+        strange = (table.values[unknown] == 1).any(axis=1)
+        values.loc[strange, name] = np.nan
+        reason = f"{key} has a value that the model was not trained on; it is taken as missing"
+        failures += [
+            Failure(i, family, "clinical.unknown_category", reason, picture, "warned") for i in values.index[strange]
+        ]
+    told = failures_frame(dict.fromkeys(failures))
+    return replace(table, values=values, failures=pd.concat([table.failures, told], ignore_index=True))
+
+
+def _extraction(bundle: Bundle, weights: str | None) -> dict[str, Any]:
+    """The bundle's extraction settings, with the weights from where they are here."""
+    settings: dict[str, Any] = copy.deepcopy(dict(bundle.extraction))
+    if weights is not None:
+        deep = settings.get("families", {}).get("deep")
+        if deep is None:
+            raise StudyError("weights were named, and the bundle uses no network; leave them out")
+        deep["weights"] = weights
+    return settings

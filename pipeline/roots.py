@@ -30,20 +30,25 @@ class Roots:
         ------
         CaseError
             ``path.missing`` for an empty cell, ``path.invalid``, ``path.outside_root``,
-            ``file.missing`` or ``file.not_file``.
+            ``file.unreadable``, ``file.missing`` or ``file.not_file``.
         """
         plain = text.strip().replace("\\", "/")
         if not plain:
             raise CaseError("path.missing", "the cell is empty; name the file")
         if "\0" in plain or len(plain) > 4096:
             raise CaseError("path.invalid", "not a path")
+        try:
+            return self._judged(plain)
+        except PermissionError:
+            raise CaseError("file.unreadable", f"{plain}: no permission to look at it") from None
+        except (OSError, RuntimeError):  # a loop of links, a name longer than a file's may be
+            raise CaseError("path.invalid", f"{plain[:200]}: cannot be followed") from None
+
+    def _judged(self, plain: str) -> Path:
         allowed = [folder.resolve() for folder in (self.base, self.named) if folder is not None]
         found = [folder / plain for folder in allowed]
         path = next((path for path in found if path.exists()), found[0])
-        try:
-            real = path.resolve()
-        except (OSError, RuntimeError):  # a loop of links
-            raise CaseError("path.invalid", f"{plain}: cannot be followed") from None
+        real = path.resolve()
         if not any(real.is_relative_to(folder) for folder in allowed):
             raise CaseError(
                 "path.outside_root",

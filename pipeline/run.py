@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,12 @@ from .progress import LOG, shown_progress
 from .study import Study, read_cohort
 
 RECORD = "run.json"
+OUTPUTS = (
+    "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
+    "metrics.json", "shap.parquet", "shap_base.parquet", "chosen.parquet", "clinical.parquet",
+    "exclusions.csv", "crops.npz", "result.json", "report.html", "model_card.md", "model/model.cemrad",
+)  # fmt: skip
+"""Files of a run, other than its record: a new run in the folder begins without them."""
 
 
 @dataclass
@@ -52,33 +59,63 @@ class Run:
     table: FeatureTable | None = None
     result: Result | None = None
     times_s: dict[str, float] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, study: Study) -> Run:
-        """Read the cohort and claim the folder.
+    def start(cls, study: Study, *, replace: bool = False) -> Run:
+        """Read the cohort and claim the folder; what an earlier run of the same study left there goes.
+
+        Parameters
+        ----------
+        study : Study
+        replace : bool
+            Also let the run of another study go.
 
         Raises
         ------
         StudyError
-            If the folder holds something that is not a run.
+            If the folder holds something that is not a run, or the run of another study.
         """
         folder = study.output
         others = {path.name for path in folder.iterdir()} - {"masks"} if folder.is_dir() else set()
         if others and not (folder / RECORD).is_file():
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
+        if others and not replace and (changed := _changed(study, stored_study(folder))):
+            raise StudyError(
+                f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
+                "or delete this one"
+            )
         cohort = read_cohort(study)
         folder.mkdir(parents=True, exist_ok=True)
-        run = cls(study, cohort, cohort.labels())
+        for name in OUTPUTS:
+            (folder / name).unlink(missing_ok=True)
+        run = cls(study, cohort, cohort.labels(), commands=[_command()])
         run.write_record()
         return run
 
     @classmethod
     def reopen(cls, study: Study, folder: Path) -> Run:
-        """Continue from the feature table that an earlier run left in `folder`."""
+        """Continue from the feature table that an earlier run left in `folder`.
+
+        Raises
+        ------
+        StudyError
+            If the study asks for another cohort or other features than the table was made from.
+        """
+        stored, record = stored_study(folder), _record(folder)
+        if changed := _changed(study, stored):
+            raise StudyError(
+                f"{folder}: its feature table was made from another {' and '.join(changed)} than is asked for now; "
+                "extract again, into another folder"
+            )
         labels = read_text_csv(folder / "labels.csv").set_index("case_id").rename_axis(None)
-        labels = labels.astype(object).mask(labels == "", None)
+        run = cls(study, read_cohort(study), labels.astype(object).mask(labels == "", None), FeatureTable.load(folder))
+        run.commands = [*record["commands"], _command()]
+        run.times_s = record["times_s"]
+        if (folder / "metrics.json").is_file() and stored["evaluation"] == study.model_dump(mode="json")["evaluation"]:
+            run.result = Result.load(folder)
         study.output.mkdir(parents=True, exist_ok=True)
-        return cls(study, read_cohort(study), labels, FeatureTable.load(folder))
+        return run
 
     def extract(self) -> FeatureTable:
         """Compute the feature table and write it."""
@@ -143,7 +180,7 @@ class Run:
         folder = self.study.output
         record = {
             "study": self.study.model_dump(mode="json"),
-            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "commands": self.commands,
             "phantom": self.cohort.phantom,
             "versions": versions(),
             "counts": self._counts(),
@@ -153,18 +190,19 @@ class Run:
             "sha256": {
                 str(path.relative_to(folder)): _sha256(path)
                 for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.name != RECORD
+                if path.is_file() and path.name not in (RECORD, f".{RECORD}.part")
             },
         }
         text = json.dumps(record, indent=2, sort_keys=True, default=str)
-        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+        unfinished = folder / f".{RECORD}.part"
+        unfinished.write_text(text + "\n", encoding="utf-8")
+        os.replace(unfinished, folder / RECORD)
 
     def _counts(self) -> dict[str, int]:
-        counts = {"cases": len(self.cohort.cases), "rows_refused": len(self.cohort.failures)}
-        if self.table is not None:
-            counts["features"] = self.table.values.shape[1]
-            counts |= {str(k): int(v) for k, v in self.table.failures["state"].value_counts().items()}
-        return counts | dict(self.cohort.counts)
+        if self.table is None:
+            return {"cases": len(self.cohort.cases)} | dict(self.cohort.counts)
+        counts = dict(self.table.provenance.get("counts", {"cases": len(self.table.values)}))
+        return counts | {"features": self.table.values.shape[1]} | dict(self.cohort.counts)
 
     def _cohort_facts(self) -> dict[str, Any]:
         notes = [{"code": note.code, "text": note.text, "count": note.count} for note in self.cohort.notes]
@@ -191,15 +229,21 @@ class Run:
         self.write_record()
 
 
-def run_study(study: Study) -> Run:
+def run_study(study: Study, *, replace: bool = False) -> Run:
     """All of a study: extract, evaluate, train, report.
+
+    Parameters
+    ----------
+    study : Study
+    replace : bool
+        As in :meth:`Run.start`.
 
     Returns
     -------
     Run
         Whose ``exit_code`` says whether rows failed and whose folder holds everything.
     """
-    run = Run.start(study)
+    run = Run.start(study, replace=replace)
     resolve_endpoints(study.endpoints, run.labels)  # a misspelt endpoint should not cost an extraction
     run.extract()
     run.evaluate()
@@ -217,11 +261,39 @@ def exit_code(table: FeatureTable) -> int:
 
 
 def stored_study(folder: Path) -> dict[str, Any]:
-    """The study of an earlier run, as a user would have written it, with that folder as output."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    values: dict[str, Any] = record["study"]
-    values["cohort"] = {"reader": values["cohort"]["reader"], **values["cohort"]["settings"]}
+    """The study of an earlier run, as a user would have written it, with that folder as output.
+
+    Raises
+    ------
+    StudyError
+        If the record of the run is damaged.
+    """
+    try:
+        values: dict[str, Any] = _record(folder)["study"]
+        values["cohort"] = {"reader": values["cohort"]["reader"], **values["cohort"]["settings"]}
+    except (KeyError, TypeError) as error:
+        raise StudyError(f"{folder / RECORD}: not the record of a run: {error!r} is missing") from None
     return values | {"output": str(folder)}
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(f"{folder / RECORD}: damaged ({error}); delete the folder and run again") from None
+    return record
+
+
+def _changed(study: Study, stored: Mapping[str, Any]) -> list[str]:
+    """Which of cohort and features differ between a study and a stored one."""
+    asked = study.model_dump(mode="json")
+    cohort = {"reader": study.cohort.reader, **asked["cohort"]["settings"]}
+    pairs = {"cohort": (cohort, stored["cohort"]), "set of features": (asked["features"], stored["features"])}
+    return [name for name, (now, then) in pairs.items() if now != then]
+
+
+def _command() -> str:
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _sha256(path: Path) -> str:

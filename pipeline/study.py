@@ -67,15 +67,15 @@ class Study(Settings):
     jobs: int = Field(default=1, ge=1, description="worker processes")
 
 
-def parse_study(values: Mapping[str, Any], *, base: Path = Path(), where: str = "study") -> Study:
+def parse_study(values: Mapping[str, Any], *, base: Path | None = None, where: str = "study") -> Study:
     """Check what a user wrote and make it a study.
 
     Parameters
     ----------
     values : mapping
         The content of a study file.
-    base : Path
-        Folder that relative input paths start from: the study file's own.
+    base : Path, optional
+        Folder that relative input paths start from; without it the current one.
     where : str
         Name of the file, for messages.
 
@@ -91,7 +91,7 @@ def parse_study(values: Mapping[str, Any], *, base: Path = Path(), where: str = 
         ...
     cemrad.features.errors.StudyError: study: unknown key 'endpionts'; did you mean 'endpoints'?
     """
-    raw = _rebase(dict(values), base)
+    raw = _rebase(dict(values), (base or Path()).resolve())
     if "schema_version" not in raw:
         raise StudyError(f"{where}: schema_version is missing; this cemrad reads schema_version: 1")
     cohort = raw.get("cohort", {})
@@ -124,10 +124,14 @@ def load_study(path: Path, overrides: tuple[str, ...] = ()) -> Study:
         raise StudyError(f"{path}: no such study file")
     if path.stat().st_size > MAX_STUDY_BYTES:
         raise StudyError(f"{path}: larger than {MAX_STUDY_BYTES} bytes; this is not a study file")
-    values = parse_yaml(path.read_text(encoding="utf-8"), where=path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise StudyError(f"{path.name}: not UTF-8 text; save the study file as UTF-8") from None
+    values = parse_yaml(text, where=path.name)
     if not isinstance(values, dict):
         raise StudyError(f"{path.name}: expected keys and values at the top")
-    return parse_study(override(values, overrides), base=path.parent, where=path.name)
+    return parse_study(override(_rebase(values, path.parent.resolve()), overrides), where=path.name)
 
 
 def override(values: Mapping[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
 
 def _rebase(values: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Relative input files, wherever they stand, start from the study file's folder."""
+    """Relative input files, wherever they stand in the study, made absolute: a stored run can be continued anywhere."""
     moved: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

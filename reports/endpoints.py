@@ -1,4 +1,4 @@
-"""Endpoint facts: metrics of every arm at every level, differences, ROC curves, and the finding in words."""
+"""Endpoint facts: metrics of every arm at every level, differences, and the finding in words."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..models.result import ARMS, Result
-from . import explanation, findings
+from . import curves, explanation, findings
+from .curves import Curve
 from .explanation import Explanation
 from .words import arm_title
 
 LEVELS = ("lesion", "breast", "patient")
+NO_DISCRIMINATION = 0.5
+"""AUC that chance gives where each patient has one unit."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,41 @@ class Difference:
 
 @dataclass(frozen=True)
 class LevelFacts:
-    """One endpoint at one level (lesion, breast or patient): each arm's metrics, and the differences between arms."""
+    """One endpoint at one level (lesion, breast or patient): each arm's metrics, and the differences between arms.
+
+    Parameters
+    ----------
+    level : str
+    n, n_positive : int
+        Units of the level that were predicted, and the positive ones among them.
+    arms : mapping
+        Arm to metric to estimate.
+    differences : tuple of Difference
+    chance : mapping of str to float
+        Arm to the AUC of permuted predictions, where the result holds one. A breast or a patient
+        takes the highest probability of its lesions, so those with several win by chance alone.
+    """
 
     level: str
     n: int
     n_positive: int
     arms: Mapping[str, Mapping[str, Estimate]]
     differences: tuple[Difference, ...]
+    chance: Mapping[str, float]
+
+    def chance_of(self, arm: str) -> float:
+        """The AUC that chance gives an arm: what was measured, else 0.5."""
+        return self.chance.get(arm, NO_DISCRIMINATION)
+
+    @property
+    def shows_chance(self) -> bool:
+        """Whether chance needs its own column: lesions have no choice among several."""
+        return bool(self.chance) and self.level != "lesion"
+
+    @property
+    def prevalence(self) -> float | None:
+        """The AUPRC of chance; None where nothing was predicted."""
+        return self.n_positive / self.n if self.n else None
 
     @property
     def metrics(self) -> list[str]:
@@ -88,34 +117,40 @@ class LevelFacts:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A ROC curve over held-out predictions.
+class EndpointFacts:
+    """Everything that the page says about one endpoint.
 
     Parameters
     ----------
-    arm : str
-    false_positive_rate, true_positive_rate : tuple of float
-        Corners of the step curve, from (0, 0) to (1, 1); ties in probability make a slope.
+    key, title, positive : str
+        Its name, its heading, and its positive class in words.
+    level : str
+        The level at which it is read first.
+    n_cases, n_patients : int
+        Cases (lesions) with a label, and their patients.
+    folds : mapping
+    main : LevelFacts or None
+        The main level's facts; None where nothing was evaluated.
+    others : tuple of LevelFacts
+        The other levels.
+    summary : tuple of str
+    discriminates : bool
+    curves : tuple of Curve
+        At the main level.
+    exclusions : tuple of (str, int)
+        Reason and number of cases.
+    explanation : Explanation or None
     """
-
-    arm: str
-    false_positive_rate: tuple[float, ...]
-    true_positive_rate: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class EndpointFacts:
-    """Everything that the page says about one endpoint."""
 
     key: str
     title: str
     level: str
     positive: str
-    n: int
-    n_positive: int
+    n_cases: int
     n_patients: int
     folds: Mapping[str, Any]
-    levels: tuple[LevelFacts, ...]
+    main: LevelFacts | None
+    others: tuple[LevelFacts, ...]
     summary: tuple[str, ...]
     discriminates: bool
     curves: tuple[Curve, ...]
@@ -140,20 +175,21 @@ def gather(result: Result, key: str, wanted: str, top: int) -> EndpointFacts:
     level = str(stated.get("level", "lesion"))
     levels = _levels(result, key)
     main = next((item for item in levels if item.level == level), levels[0] if levels else None)
+    predictions = result.predictions[result.predictions["endpoint"] == key]
     excluded = result.exclusions[result.exclusions["endpoint"] == key]
     return EndpointFacts(
         key=key,
         title=str(stated.get("title", key)),
-        level=level,
+        level=main.level if main else level,
         positive=str(stated.get("positive", "positive")),
-        n=int(stated["n"]),
-        n_positive=int(stated["n_positive"]),
+        n_cases=int(stated["n"]),
         n_patients=int(stated["n_patients"]),
         folds=result.folds.get(key, {}),
-        levels=levels,
+        main=main,
+        others=tuple(item for item in levels if item is not main),
         summary=tuple(findings.summarise(stated, main)),
         discriminates=main is not None and findings.discriminates(main),
-        curves=tuple(_curves(result.predictions[result.predictions["endpoint"] == key])),
+        curves=tuple(curves.gather(predictions, main.level, list(main.arms))) if main else (),
         exclusions=tuple((str(reason), int(n)) for reason, n in excluded["reason"].value_counts().items()),
         explanation=explanation.gather(result, key, wanted, top),
     )
@@ -166,7 +202,9 @@ def _levels(result: Result, key: str) -> tuple[LevelFacts, ...]:
     for level in in_order(metrics["level"].unique(), LEVELS):
         rows = metrics[metrics["level"] == level]
         arms: dict[str, dict[str, Estimate]] = {arm: {} for arm in in_order(rows["arm"].unique(), ARMS)}
-        for row in _records(rows):
+        permuted = (rows["metric"] == "auc_chance") & rows["estimate"].notna()
+        chance = {str(row.arm): float(row.estimate) for row in _records(rows[permuted])}
+        for row in _records(rows[rows["metric"] != "auc_chance"]):
             arms[str(row.arm)][str(row.metric)] = Estimate(
                 str(row.metric), float(row.estimate), float(row.low), float(row.high), str(row.method)
             )
@@ -177,7 +215,8 @@ def _levels(result: Result, key: str) -> tuple[LevelFacts, ...]:
             )
             for row in _records(differences[differences["level"] == level])
         )  # fmt: skip
-        found.append(LevelFacts(str(level), int(rows["n"].max()), int(rows["n_positive"].max()), arms, paired))
+        counts = int(rows["n"].max()), int(rows["n_positive"].max())
+        found.append(LevelFacts(str(level), *counts, arms, paired, chance))
     return tuple(found)
 
 
@@ -189,35 +228,3 @@ def in_order(names: Any, known: tuple[str, ...]) -> list[str]:
     """Names sorted as in `known`; those that it does not hold come last, as they came."""
     listed = [str(name) for name in names]
     return [name for name in known if name in listed] + [name for name in listed if name not in known]
-
-
-def _curves(predictions: pd.DataFrame) -> Iterator[Curve]:
-    for arm in in_order(predictions["arm"].unique(), ARMS):
-        rows = predictions[predictions["arm"] == arm]
-        pooled = rows.groupby("case_id", sort=False)[["truth", "probability"]].mean()
-        truth = pooled["truth"].to_numpy() > 0.5
-        if truth.all() or not truth.any():
-            continue  # One class only: there is no curve, and the metrics say so.
-        yield Curve(arm, *roc(truth, pooled["probability"].to_numpy(dtype=float)))
-
-
-def roc(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Corners of the ROC curve: false and true positive rates from (0, 0) to (1, 1).
-
-    Parameters
-    ----------
-    truth : ndarray of bool, shape (n,)
-        Both classes present.
-    score : ndarray of float, shape (n,)
-        Higher means more positive; equal scores give one corner.
-
-    Examples
-    --------
-    >>> roc(np.array([True, False, True]), np.array([0.9, 0.5, 0.5]))
-    ((0.0, 0.0, 1.0), (0.0, 0.5, 1.0))
-    """
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    true = np.cumsum(truth[order])[last] / truth.sum()
-    false = np.cumsum(~truth[order])[last] / (~truth).sum()
-    return (0.0, *false.tolist()), (0.0, *true.tolist())

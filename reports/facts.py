@@ -62,6 +62,8 @@ class Facts:
         Cases in the result, shown or not.
     failures : tuple of FailureKind
         Most frequent first.
+    learner : str
+        The learner's name, empty where the provenance does not state it.
     random_weights : tuple of str
         Where the provenance says that network weights are random.
     settings : ReportSettings
@@ -74,6 +76,7 @@ class Facts:
     cases: tuple[CaseFacts, ...]
     n_cases: int
     failures: tuple[FailureKind, ...]
+    learner: str
     random_weights: tuple[str, ...]
     settings: ReportSettings
 
@@ -105,6 +108,7 @@ def gather_facts(result: Result, settings: ReportSettings | None = None) -> Fact
         ),
         n_cases=len(result.cases),
         failures=_failures(result.failures),
+        learner=str(result.provenance.get("evaluation", {}).get("learner", "")),
         random_weights=tuple(find_random_weights(result.provenance)),
         settings=settings,
     )

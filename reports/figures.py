@@ -75,8 +75,8 @@ def roc(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], label: s
     return Markup("").join(parts)
 
 
-def interval_bar(estimate: float, low: float, high: float, arm: str) -> Markup:
-    """An AUC and its interval on a line from 0.2 to 1 with a mark at 0.5."""
+def interval_bar(estimate: float, low: float, high: float, arm: str, chance: float) -> Markup:
+    """An AUC and its interval on a line from 0.2 to 1 with a mark at chance."""
 
     def place(value: float) -> float:
         return 4 + 112 * (min(max(value, 0.2), 1.0) - 0.2) / 0.8
@@ -87,7 +87,7 @@ def interval_bar(estimate: float, low: float, high: float, arm: str) -> Markup:
     return Markup(
         '<svg class="interval {}" viewBox="0 0 120 16" aria-hidden="true"><path class="chance" d="M{:.1f} 0V16"/>{}'
         '<circle cx="{:.1f}" cy="8" r="3.6"/></svg>'
-    ).format(arm_class(arm), place(0.5), whisker, place(estimate))
+    ).format(arm_class(arm), place(chance), whisker, place(estimate))
 
 
 def share_bar(share: float, css: str) -> Markup:

@@ -25,9 +25,12 @@ def best_arm(level: LevelFacts, arms: tuple[str, ...] = ()) -> tuple[str, Estima
 
 
 def discriminates(level: LevelFacts) -> bool:
-    """Whether the best arm's AUC interval lies above 0.5."""
-    best = best_arm(level)
-    return best is not None and best[1].low > 0.5
+    """Whether any arm's AUC interval lies above chance."""
+    return bool(_above(level))
+
+
+def _above(level: LevelFacts) -> list[str]:
+    return [arm for arm, known in level.arms.items() if "auc" in known and known["auc"].low > level.chance_of(arm)]
 
 
 def summarise(stated: Mapping[str, Any], level: LevelFacts | None) -> Iterator[str]:
@@ -40,11 +43,7 @@ def summarise(stated: Mapping[str, Any], level: LevelFacts | None) -> Iterator[s
     level : LevelFacts or None
         Its main level; None where nothing was evaluated.
     """
-    n, n_positive = int(stated["n"]), int(stated["n_positive"])
-    yield (
-        f"{counted(n, 'case')} of {counted(int(stated['n_patients']), 'patient')}, "
-        f"{n_positive:,} of them {stated.get('positive', 'positive')}."
-    )
+    yield _who(stated, level)
     best = best_arm(level) if level else None
     if level is None or best is None:
         yield "No arm's AUC could be estimated; the table of arms says why."
@@ -52,15 +51,38 @@ def summarise(stated: Mapping[str, Any], level: LevelFacts | None) -> Iterator[s
     arm, auc = best
     among = f"best of {len(level.arms)} arms, not corrected for that choice" if len(level.arms) > 1 else "the only arm"
     found = f"{arm_title(arm)} has the highest AUC: {fixed(auc.estimate)} {interval(auc.low, auc.high)} ({among})."
-    if not (math.isfinite(auc.low) and math.isfinite(auc.high)):
-        yield f"No evidence of discrimination: the AUC has no interval. {found}"
-    elif auc.low > 0.5:
+    above = _above(level)
+    if not above:
+        yield f"No evidence of discrimination: {_why_none(level)}. {found}"
+    elif arm in above:
         yield found
-    elif auc.high < 0.5:
-        yield f"No evidence of discrimination: the interval of even the best arm lies below 0.5. {found}"
     else:
-        yield f"No evidence of discrimination: the interval of even the best arm covers 0.5. {found}"
+        names = " and ".join(arm_title(name).lower() for name in above)
+        yield f"{found} Its interval does not lie above chance; that of {names} does."
     yield from _fusion(level)
+
+
+def _who(stated: Mapping[str, Any], level: LevelFacts | None) -> str:
+    cases, patients = counted(int(stated["n"]), "case"), counted(int(stated["n_patients"]), "patient")
+    n_positive = level.n_positive if level and level.n else int(stated["n_positive"])
+    ending = f"{n_positive:,} of them {stated.get('positive', 'positive')}."
+    if level is None or not level.n or level.level == "lesion":
+        return f"{cases} of {patients}, {ending}"
+    if level.level == "patient":
+        return f"{counted(level.n, 'patient')} ({cases}), {ending}"
+    return f"{counted(level.n, level.level)} ({cases}) of {patients}, {ending}"
+
+
+def _why_none(level: LevelFacts) -> str:
+    aucs = {arm: known["auc"] for arm, known in level.arms.items() if "auc" in known and known["auc"].estimable}
+    known = {arm: auc for arm, auc in aucs.items() if math.isfinite(auc.low) and math.isfinite(auc.high)}
+    if not known:
+        return "the AUC has no interval"
+    values = sorted({fixed(level.chance_of(arm)) for arm in known})
+    chance = "0.5" if not level.chance else f"chance ({' to '.join(dict.fromkeys((values[0], values[-1])))})"
+    if all(auc.high < level.chance_of(arm) for arm, auc in known.items()):
+        return f"every arm's interval lies below {chance}"
+    return f"no arm's interval lies above {chance}"
 
 
 def _fusion(level: LevelFacts) -> Iterator[str]:
@@ -78,7 +100,7 @@ def _fusion(level: LevelFacts) -> Iterator[str]:
     elif found.high < 0:
         yield f"Fusion does not beat its best block, {name}; it is worse: {figures}."
     else:
-        yield f"Fusion does not beat its best block, {name}: {figures}."
+        yield f"Fusion is not shown to beat its best block, {name}: {figures}."
 
 
 def _difference(level: LevelFacts, arm: str, reference: str) -> Difference | None:

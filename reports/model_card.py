@@ -86,11 +86,12 @@ def _data(facts: Facts) -> Iterator[str]:
     yield ""
     yield f"Cohort {escape(facts.cohort['name'])}, {counted(facts.n_cases, 'case')} in the feature table."
     yield ""
-    yield "| endpoint | positive class | level | n | positive | patients | excluded |"
-    yield "| --- | --- | --- | ---: | ---: | ---: | ---: |"
+    yield "| endpoint | positive class | level | n | positive | cases | patients | excluded |"
+    yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for item in facts.endpoints:
         excluded = sum(n for _, n in item.exclusions)
-        cells = (item.title, item.positive, item.level, item.n, item.n_positive, item.n_patients, excluded)
+        counts = (item.main.n, item.main.n_positive) if item.main else ("not evaluated", "")
+        cells = (item.title, item.positive, item.level, *counts, item.n_cases, item.n_patients, excluded)
         yield f"| {' | '.join(escape(cell) for cell in cells)} |"
     yield ""
     for note in facts.cohort["notes"]:
@@ -105,10 +106,11 @@ def _performance(endpoint: EndpointFacts) -> Iterator[str]:
     for sentence in endpoint.summary:
         yield escape(sentence)
     yield ""
-    level = next((item for item in endpoint.levels if item.level == endpoint.level), None)
+    level = endpoint.main
     if level is None:
         return
-    yield f"Held-out predictions, by {escape(level.level)}, with intervals."
+    baseline = f" AUPRC baseline {fixed(level.prevalence)}." if level.prevalence is not None else ""
+    yield f"Held-out predictions, by {escape(level.level)}, with intervals.{baseline}"
     yield ""
     yield f"| arm | {' | '.join(escape(metric_title(metric)) for metric in level.metrics)} |"
     yield f"| --- |{' ---: |' * len(level.metrics)}"
@@ -126,6 +128,9 @@ def _performance(endpoint: EndpointFacts) -> Iterator[str]:
     yield ""
     for method, metrics in level.methods:
         yield f"- {escape(', '.join(metric_title(metric) for metric in metrics))}: {escape(method)}"
+    if level.shows_chance:
+        known = ", ".join(f"{arm_title(arm)} {fixed(value)}" for arm, value in level.chance.items())
+        yield f"- AUC of permuted predictions (chance): {escape(known)}"
     yield ""
 
 

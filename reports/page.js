@@ -37,25 +37,6 @@ each("th[data-sort]", (head) => {
   head.append(button);
 });
 
-function showLevel(level) {
-  each(".levels", (group) => {
-    const there = Array.from(group.children).some((block) => block.dataset.level === level);
-    const wanted = there ? level : group.dataset.main;
-    const any = Array.from(group.children).some((block) => block.dataset.level === wanted);
-    for (const block of group.children) block.hidden = any && block.dataset.level !== wanted;
-  });
-}
-
-each("[data-switch]", (field) => {
-  const radios = Array.from(field.querySelectorAll("input"));
-  field.hidden = false;
-  field.addEventListener("change", (event) => showLevel(event.target.value));
-  const main = document.querySelector(".levels")?.dataset.main;
-  const first = radios.find((radio) => radio.value === main) ?? radios[0];
-  first.checked = true;
-  showLevel(first.value);
-});
-
 function press(button) {
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));

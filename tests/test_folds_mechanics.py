@@ -75,5 +75,12 @@ def test_patients_that_share_an_id_elsewhere_are_one_person():
         persons_of(cases, ["examm"])
 
 
+def test_empty_cells_of_any_kind_tie_nobody():
+    cases = pd.DataFrame({"patient_id": list("ABCDEF"), "exam": [None, None, np.nan, np.nan, pd.NA, pd.NA]})
+    assert persons_of(cases, ["exam"]).tolist() == list("ABCDEF")
+    numbers = cases.assign(exam=[np.nan, 7.0, np.nan, 7.0, np.nan, 8.0])
+    assert persons_of(numbers, ["exam"]).tolist() == list("ABCBEF")
+
+
 def test_seeds_depend_on_purpose_not_on_order():
     assert seed_of(1, "er", 0) != seed_of(1, "er", 1) != seed_of(2, "er", 1)

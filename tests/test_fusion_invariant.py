@@ -1,11 +1,13 @@
 """Fusion inside a fold: nothing that is held out, and no arrangement of columns, can change what is fitted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cemrad.features.errors import EvaluationError, LeakageError, StudyError, UnknownPartError
 from cemrad.models.design import lay_out
 from cemrad.models.evaluate import EvaluationSettings, Job, run_fold
-from cemrad.models.folds import split
+from cemrad.models.folds import Split, split
 from cemrad.models.fusion import Rows, fit_arms, possible_arms
 from cemrad.models.learners import SHELF as LEARNERS
 from cemrad.models.metrics import auc
@@ -61,6 +63,23 @@ def test_garbage_in_held_out_rows_changes_nothing_fitted(make_table, item):
     y[held] = 1 - y[held]
     spoilt = _job(table, labels, x=x, y=y)._replace(split=job.split)
     assert _fingerprint(run_fold(spoilt, ARMS, settings)) == clean
+
+
+@pytest.mark.parametrize("n_held", [1, 5])
+def test_the_number_of_held_out_rows_changes_nothing_fitted(make_table, quick, n_held):
+    """A step over training and held-out rows together (a mean, a rank) would depend on how many are held out."""
+    job = _job(*make_table(40, seed=3))
+    fit, held = job.split.sides(0, 0)
+    assert len(held) > n_held
+    keep = np.sort(np.concatenate([fit, held[:n_held]]))
+    rows, made = job.design.rows.take(keep), job.split
+    fewer = replace(job.design, rows=rows)
+    part = Split(rows.case_ids, rows.persons, made.assignment[:, keep])
+    shrunk = run_fold(Job(fewer, part, 0, 0), ARMS, quick)
+    whole = run_fold(job, ARMS, quick)
+    assert _fingerprint(shrunk) == _fingerprint(whole)
+    for arm, outcome in shrunk.arms.items():
+        assert (outcome.margin == whole.arms[arm].margin[:n_held]).all()
 
 
 def test_the_law_would_catch_a_step_that_looks_at_all_cases(make_table, monkeypatch):

@@ -16,7 +16,7 @@ from cemrad.models.intervals import (
     heldout_auc,
 )
 from cemrad.models.learner import probability
-from cemrad.models.scoring import held_out
+from cemrad.models.scoring import chance_auc, held_out
 
 SMALL = FusionSettings(
     n_candidates=1,
@@ -194,3 +194,35 @@ def test_levels_take_the_most_severe_lesion():
     assert patient.truth.tolist() == [1, 0]
     assert patient.called.tolist() == [True, True]
     assert held_out(rows, "lesion").person.tolist() == [0, 0, 0, 1]
+
+
+def _lesions(n_patients, most, seed):
+    """Predictions of five folds that know nothing; a patient has one to `most` lesions with labels of their own."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(n_patients), rng.integers(1, most + 1, n_patients))
+    n = len(person)
+    ids = [f"P{i:03d}" for i in person]
+    return pd.DataFrame(
+        {
+            "repeat": 0, "fold": person % 5, "case_id": [f"c{i}" for i in range(n)], "patient_id": ids,
+            "breast_id": ids, "truth": (rng.random(n) < 0.4).astype(int), "probability": rng.random(n),
+            "threshold": 0.5,
+        }
+    )  # fmt: skip
+
+
+def test_the_chance_level_is_where_predictions_without_knowledge_fall():
+    """Above 0.5 for patients with one to three lesions, 0.5 where each has one."""
+    found = {"chance": [], "auc": []}
+    for seed in range(60):
+        rows = _lesions(60, 3, seed)
+        held = held_out(rows, "patient")
+        found["chance"].append(chance_auc(rows, "patient", held, seed).estimate)
+        found["auc"].append(cv_auc(held).estimate)
+    assert np.mean(found["chance"]) > 0.55
+    assert np.mean(found["chance"]) == pytest.approx(np.mean(found["auc"]), abs=0.025)
+    single = _lesions(60, 1, 0)
+    assert chance_auc(single, "patient", held_out(single, "patient"), 1).estimate == pytest.approx(0.5, abs=0.02)
+    assert chance_auc(rows, "lesion", held_out(rows, "lesion"), 1).estimate == 0.5
+    one_class = single.assign(truth=1)
+    assert chance_auc(one_class, "patient", held_out(one_class, "patient"), 1).method.startswith("not estimable")

@@ -231,12 +231,19 @@ def test_repeats_are_shown_with_their_range():
         again = getattr(one, name).assign(repeat=1)
         if name == "predictions":
             again["probability"] = again["probability"] * 0.5
+            again["threshold"] = 0.2
         frames[name] = pd.concat([again, getattr(one, name)], ignore_index=True)
-    case = gather_facts(make_result(**frames)).cases[0]
-    for reading in case.readings:
-        assert (reading.repeat, reading.n_repeats) == (0, 2)
-        assert reading.low == pytest.approx(0.5 * reading.high)
-        assert reading.probability == reading.high
+    facts = gather_facts(make_result(**frames))
+    for case in facts.cases:
+        outcomes = {reading.endpoint: reading.outcome for reading in case.readings}
+        for reading in case.readings:
+            assert (reading.repeat, reading.n_repeats) == (0, 2)
+            assert reading.low == pytest.approx(0.5 * reading.high)
+            assert reading.probability == pytest.approx(0.75 * reading.high)
+            assert reading.threshold == pytest.approx((0.47 + 0.2) / 2)
+            assert reading.explained == reading.high
+        for reason in case.reasons:  # the chip and the table judge alike
+            assert reason.role == "typical" or reason.words == outcomes[reason.endpoint]
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 6))

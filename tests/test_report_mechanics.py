@@ -94,7 +94,7 @@ def test_random_weights_are_said_aloud(page, tmp_path):
 def test_where_fusion_wins_and_where_it_does_not(page):
     malignancy, er = page.with_class("finding")
     assert "Fusion beats its best block, radiomics: difference in AUC +0.0" in malignancy.text
-    assert "Fusion does not beat its best block" in er.text
+    assert "Fusion is not shown to beat its best block" in er.text
     assert "40 cases of 30 patients, 16 of them malignant." in malignancy.text
 
 
@@ -102,7 +102,7 @@ def test_without_signal_it_says_that_there_is_no_evidence(tmp_path):
     page = Page(write_report(make_result(signal=0.0), tmp_path / "report.html").read_text(encoding="utf-8"))
     for finding in page.with_class("finding"):
         assert "No evidence of discrimination" in finding.text
-        assert "Fusion does not beat its best block" in finding.text
+        assert "Fusion is not shown to beat its best block" in finding.text
         assert "nothing" in finding.classes
     assert "no evidence of discrimination" in model_card(make_result(signal=0.0))
 
@@ -111,8 +111,8 @@ def test_without_signal_it_says_that_there_is_no_evidence(tmp_path):
     ("low", "high", "words"),
     [
         (0.51, 0.9, "has the highest AUC"),
-        (0.5, 0.9, "covers 0.5"),
-        (0.2, 0.4, "lies below 0.5"),
+        (0.5, 0.9, "no arm's interval lies above 0.5"),
+        (0.2, 0.4, "every arm's interval lies below 0.5"),
         (np.nan, np.nan, "the AUC has no interval"),
     ],
 )
@@ -122,6 +122,92 @@ def test_the_words_follow_the_interval(low, high, words):
     finding = gather_facts(result).endpoints[0].summary[1]
     assert words in finding
     assert finding.startswith("No evidence of discrimination") == (words != "has the highest AUC")
+
+
+def test_another_arm_above_chance_is_evidence_too():
+    result = make_result()
+    rows = result.metrics
+    rows.loc[:, ["low", "high"]] = (0.4, 0.9)
+    rows.loc[rows["arm"] == "deep", "low"] = 0.52
+    endpoint = gather_facts(result).endpoints[0]
+    assert endpoint.discriminates
+    assert endpoint.summary[1].startswith("Fused has the highest AUC")
+    assert endpoint.summary[1].endswith("Its interval does not lie above chance; that of deep does.")
+
+
+def with_chance(value: float, level: str):
+    """The fixture's study read at a level, with the AUC of permuted predictions at breasts and patients."""
+    result = make_result()
+    rows = result.metrics[(result.metrics["metric"] == "auc") & (result.metrics["level"] != "lesion")]
+    chance = rows.assign(metric="auc_chance", estimate=value, low=np.nan, high=np.nan, method="permuted")
+    endpoints = {key: stated | {"level": level} for key, stated in result.endpoints.items()}
+    return make_result(metrics=pd.concat([result.metrics, chance], ignore_index=True), endpoints=endpoints)
+
+
+def test_chance_above_one_half_is_what_an_arm_must_beat(tmp_path):
+    result = with_chance(0.62, "patient")
+    text = gather_facts(result).endpoints[0].summary[1]
+    assert text.startswith("No evidence of discrimination: no arm's interval lies above chance (0.62).")
+    assert gather_facts(with_chance(0.5, "patient")).endpoints[0].discriminates
+    page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert (
+        page.by_id("arms").text.count("Chance AUC: the mean AUC of permuted predictions") == 4
+    )  # 2 endpoints, 2 levels
+    assert "auc_chance" not in page.by_id("arms").text
+    assert "Clinical 0.62" in model_card(result)
+
+
+@pytest.mark.parametrize("level", ["lesion", "breast", "patient"])
+def test_every_part_reads_an_endpoint_at_its_own_main_level(level, tmp_path):
+    endpoints = {key: dict(stated) for key, stated in make_result().endpoints.items()}
+    endpoints["er"]["level"] = level
+    result = make_result(endpoints=endpoints)
+    page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
+    counts = {"lesion": "40 cases of 30 patients, ", "breast": "36 breasts (40 cases) of 30 patients, "}
+    assert counts.get(level, "30 patients (40 cases), ") in page.with_class("finding")[1].text
+    folded = [e.text for e in page.with_class("level")]
+    captions = [e.text.split(":")[0] for e in page.all("caption")]
+    assert len(folded) == 4
+    assert captions[3] == f"By {level}"
+    assert not any(text.startswith(f"The same by {level}") for text in folded[2:])
+    assert f"AUC by {level}" in page.with_class("roc-figure")[1].text
+    main = gather_facts(result).endpoints[1].main
+    row = f"ER status ER positive {level} {main.n} {main.n_positive} "
+    assert row in page.by_id("cohort").text
+    assert f"| ER status | ER positive | {level} | {main.n} | {main.n_positive} | 40 | 30 | 2 |" in model_card(result)
+
+
+def test_a_case_says_which_endpoint_left_it_out(tmp_path):
+    result = make_result()
+    kept = (result.predictions["endpoint"] != "er") | (result.predictions["case_id"] != "c038")
+    made = make_result(predictions=result.predictions[kept])
+    page = Page(write_report(made, tmp_path / "r.html").read_text(encoding="utf-8"))
+    (case,) = [e for e in page.with_class("case") if e.text.startswith("c038 ")]
+    assert "ER status not predicted: label missing" in case.text
+
+
+@pytest.mark.parametrize(
+    ("learner", "words"),
+    [
+        ("xgboost", "Tree SHAP values"),
+        ("logistic", "SHAP values of the linear model"),
+        ("other", "SHAP values of each"),
+    ],
+)
+def test_the_explanation_names_what_it_explains(learner, words, tmp_path):
+    result = make_result(provenance={"evaluation": {"learner": learner}})
+    page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.by_id("shap_ranking").text.startswith(f"Explanation (SHAP) {words}")
+
+
+def test_wide_rates_are_explained_after_one_repeat_only(tmp_path):
+    result = make_result()
+    page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.by_id("arms").text.count("More repeats narrow them.") == 2
+    folds = {key: stated | {"n_repeats": 10} for key, stated in result.folds.items()}
+    page = Page(write_report(make_result(folds=folds), tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "More repeats" not in page.by_id("arms").text
+    assert "AUPRC baseline" in page.by_id("arms").text
 
 
 def test_fusion_that_is_worse_is_called_worse():

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from cemrad.features.crop import lesion_crop
 from cemrad.features.image import Image
+from cemrad.models.intervals import cv_auc
+from cemrad.models.result import ARMS
+from cemrad.models.scoring import held_out
 from cemrad.reports.crops import contour_path, inside_image, robust_window
-from cemrad.reports.endpoints import roc
+from cemrad.reports.curves import gather, roc
 from cemrad.reports.words import feature_words
 from sklearn.metrics import roc_auc_score, roc_curve
+
+from .report_fixture import make_result
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -24,6 +30,34 @@ def test_the_curve_is_that_of_scikit_learn(seed):
     assert false == pytest.approx(x)
     assert true == pytest.approx(y)
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, score))
+
+
+@pytest.mark.parametrize("level", ["lesion", "breast", "patient"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_area_under_the_averaged_curve_is_the_auc_of_the_table(seed, level):
+    one, again = make_result(seed).predictions, make_result(seed + 10).predictions
+    again = again.assign(
+        truth=one["truth"], fold=again["fold"].to_numpy()[::-1] if level == "lesion" else again["fold"]
+    )
+    rows = pd.concat([one, again.assign(repeat=1)], ignore_index=True)
+    rows = rows[rows["endpoint"] == "er"].assign(probability=lambda f: f["probability"].round(seed + 1))
+    curves = list(gather(rows, level, ARMS))
+    assert [curve.arm for curve in curves] == list(ARMS)
+    for curve in curves:
+        x, y = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
+        assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+        assert np.diff(x).min() >= 0
+        assert np.diff(y).min() >= -1e-12
+        expected = cv_auc(held_out(rows[rows["arm"] == curve.arm], level)).estimate
+        assert np.trapezoid(y, x) == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_fold_gives_its_own_curve():
+    rows = make_result(1).predictions.query("endpoint == 'er' and arm == 'deep'").assign(fold=0)
+    (curve,) = gather(rows, "lesion", ["deep"])
+    assert np.trapezoid(curve.true_positive_rate, curve.false_positive_rate) == pytest.approx(
+        roc_auc_score(rows["truth"], rows["probability"])
+    )
 
 
 def _area(path: str) -> float:

@@ -1,6 +1,7 @@
 """A run leaves what it promises, can be continued, and its exit code tells the truth."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,57 @@ def test_new_phantoms_are_nobody_that_was_seen(done, tmp_path):
     predictions, _ = predict(bundle, cohort, tmp_path, jobs=1)
     assert not predictions["seen_in_training"].any()
     assert predictions["probability"].between(0, 1).all()
+
+
+def test_commands_one_after_another_keep_the_record(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done.study.output, folder)
+    run = Run.reopen(open_source(folder), folder)
+    run.train()
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert set(record["times_s"]) == {"extract", "evaluate", "train", "report"}
+    assert record["splits"] == done.result.folds
+    assert len(record["commands"]) == 2
+    assert Bundle.load(folder / "model" / "model.cemrad").record["performance"]
+
+
+def test_other_settings_than_the_stored_table_was_made_with_are_refused(done):
+    folder = done.study.output
+    with pytest.raises(StudyError, match="another cohort than is asked for now"):
+        Run.reopen(open_source(folder, ("cohort.seed=99",)), folder)
+    with pytest.raises(StudyError, match="another set of features"):
+        Run.reopen(open_source(folder, ("features.mask_rules.min_area_px=5",)), folder)
+
+
+def test_the_run_of_another_study_is_not_overwritten(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done.study.output, folder)
+    other = SMALL | {"cohort": {"reader": "phantom", "n_patients": 5}, "output": str(folder)}
+    with pytest.raises(StudyError, match="holds a run with another cohort"):
+        Run.start(parse_study(other))
+    assert (folder / "report.html").is_file()
+
+
+def test_a_new_run_of_the_same_study_begins_without_old_results(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done.study.output, folder)
+    Run.start(parse_study(SMALL | {"output": str(folder)}))
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {"run.json"}
+
+
+def test_predictions_do_not_go_into_a_run(done):
+    bundle = Bundle.load(done.study.output / "model" / "model.cemrad")
+    with pytest.raises(StudyError, match="not of earlier predictions"):
+        predict(bundle, done.cohort, done.study.output)
+
+
+def test_a_damaged_record_is_named(done, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(done.study.output, folder)
+    (folder / "run.json").write_text('{"study": ', encoding="utf-8")
+    with pytest.raises(StudyError, match=r"run\.json: damaged"):
+        open_source(folder)
 
 
 def test_a_folder_with_other_things_is_not_written_into(tmp_path):

@@ -133,3 +133,37 @@ def test_what_cannot_be_a_table(tmp_path, columns, settings, message):
 def test_an_unnamed_first_column_holds_the_ids(tmp_path):
     _frame().set_index("case_id").rename_axis(None).to_csv(tmp_path / "t.csv")
     assert [case.case_id for case in read(Settings(path=tmp_path / "t.csv")).cases] == ["007", "NA", "1e5"]
+
+
+def test_an_index_of_parquet_is_never_a_feature(tmp_path):
+    _frame().set_index("case_id").rename_axis(None).to_parquet(tmp_path / "t.parquet")
+    cohort = read(Settings(path=tmp_path / "t.parquet"))
+    assert [case.case_id for case in cohort.cases] == ["007", "NA", "1e5"]
+    assert list(cohort.table.values) == ["radiomics:table:a"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_row_numbers_beside_ids_are_left_out_and_said(tmp_path, name):
+    frame = _frame(index=[7, 8, 9]).set_axis([2, 0, 1])
+    frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_csv(tmp_path / name)
+    cohort = read(Settings(path=tmp_path / name))
+    assert [case.case_id for case in cohort.cases] == ["007", "NA", "1e5"]
+    assert list(cohort.table.values) == ["radiomics:table:a"]
+    (note,) = [note for note in cohort.notes if note.code == "table.indices"]
+    assert note.count == 2
+
+
+def test_age_and_density_are_clinical_without_being_named(tmp_path):
+    frame = _frame(**{"Patient Age": [50, 60, 70], "density": ["B", "C", "C"]})
+    cohort = _table(tmp_path, frame)
+    assert cohort.cases[0].clinical == {"age": 50, "density": "B"}
+    assert list(cohort.table.values) == ["radiomics:table:a"]
+    assert [note.items for note in cohort.notes if note.code == "table.clinical"] == [("Patient Age", "density")]
+    assert "radiomics:table:Patient Age" in _table(tmp_path, frame, clinical=("density",)).table.values
+
+
+def test_what_pyradiomics_says_of_its_own_run_is_no_feature(tmp_path):
+    frame = _frame(**{"diagnostics_Versions_Numpy": ["2.0"] * 3, "diagnostics_Image-original_Mean": [1.0, 2.0, 3.0]})
+    cohort = _table(tmp_path, frame)
+    assert list(cohort.table.values) == ["radiomics:table:a"]
+    assert [note.count for note in cohort.notes if note.code == "table.diagnostics"] == [2]

@@ -36,7 +36,7 @@ from ..failure import Failure
 from ..family import FamilyRow
 from ..image import Image
 from ..mask import Mask, MaskRules
-from ..reading import read_case
+from ..reading import read_case, require_varied_image
 from ..settings import Settings as BaseSettings
 from ..weights import RANDOM, load_network
 
@@ -207,9 +207,8 @@ def scale_grey(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """
     low, high = np.percentile(pixels, GREY_PERCENTILES)
     if low == high:  # nearly all of the picture is background
+        require_varied_image(pixels)
         low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
-        raise ImageError("image.constant", f"every pixel of the picture has the value {low:g}; look at the file")
     scaled: NDArray[np.float32] = ((pixels.astype(np.float64) - low) / (high - low)).clip(0, 1).astype(np.float32)
     return scaled
 

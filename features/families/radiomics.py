@@ -42,7 +42,7 @@ from ..family import FamilyRow
 from ..image import Image
 from ..mask import Mask, MaskRules
 from ..parameters import naming_only, read_parameters, two_dimensional
-from ..reading import read_case
+from ..reading import read_case, require_varied_region
 from ..settings import Settings as BaseSettings
 from ..settings import nearest
 
@@ -148,13 +148,7 @@ class Family:
         return row
 
     def _picture(self, image: Image, mask: Mask) -> tuple[dict[str, float], list[tuple[str, str]]]:
-        region = image.pixels[mask]
-        if region.min() == region.max():
-            raise ImageError(
-                "roi.constant",
-                f"all {region.size} pixels of the region have the value {region[0]}: there is nothing to measure; "
-                "look at the picture and its mask",
-            )
+        require_varied_region(image, mask)
         spacing = _spacing(image, self.settings.units)
         label = int(self._asked.get("setting", {}).get("label", 1))
         labelled = mask.astype(np.uint32) * np.uint32(label)

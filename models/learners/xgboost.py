@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -110,7 +112,7 @@ def restore(state: bytes) -> FittedTrees:
     Raises
     ------
     BundleError
-        If the bytes are not a booster.
+        If the bytes are not a booster, or one whose trees xgboost would follow out of its memory.
     """
     import xgboost as xgb
 
@@ -119,9 +121,28 @@ def restore(state: bytes) -> FittedTrees:
     try:
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(state))
-        return FittedTrees(booster, int(booster.num_features()))
-    except (xgb.core.XGBoostError, ValueError) as error:
-        raise BundleError(f"a model is not an xgboost UBJ file: {str(error).splitlines()[0]}") from None
+        model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]
+        n_features = int(booster.num_features())
+        sound = all(_is_sound(tree, n_features) for tree in model["trees"])
+    except (xgb.core.XGBoostError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"a model is not an xgboost UBJ file: {(str(error).splitlines() or [''])[0]}") from None
+    if not sound:
+        raise BundleError("a tree of a model points out of bounds; the bundle is damaged or was tampered with")
+    return FittedTrees(booster, n_features)
+
+
+def _is_sound(tree: Mapping[str, Any], n_features: int) -> bool:
+    """Whether each node is a leaf or has two children further on, and splits a feature that there is.
+
+    xgboost itself follows these numbers unchecked.
+    """
+    left, right, feature = (np.array(tree[name]) for name in ("left_children", "right_children", "split_indices"))
+    if not left.shape == right.shape == feature.shape == (max(len(left), 1),) or tree.get("categories_nodes"):
+        return False
+    node = np.arange(len(left))
+    leaf = (left == -1) & (right == -1)
+    inner = (left > node) & (left < len(left)) & (right > node) & (right < len(left))
+    return bool(((leaf | inner) & (feature >= 0) & (feature < n_features)).all())
 
 
 def _bounded(x: Array) -> Array:

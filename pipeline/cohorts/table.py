@@ -20,14 +20,17 @@ from ...features.table import FeatureTable
 from ..cohort import Cohort, Note
 from ..identity import refuse_ambiguous, refuse_repeated
 from ..labels import MISSING, canonical_label, plain_name, statement_of, value_of
+from ..manifest_columns import known_clinical
 from ..text_table import read_text_table
 
 FAMILIES = ("radiomics", "deep", "clinical")
 PICTURE = "table"
 """Picture name of columns that do not state one."""
 
-_ID_NAMES = ("", "unnamed_0", "case_id", "case", "caseid", "id", "index")
+_INDEX_NAMES = ("", "unnamed_0", "index_level_0")  # how CSV and Parquet store an index without a name
+_ID_NAMES = ("case_id", "caseid", "case", "id", *_INDEX_NAMES, "index")
 _PATIENT_NAMES = ("patient_id", "patientid", "patient", "pid", "subject_id", "subject")
+_NEVER_FEATURES = {*_ID_NAMES, *_PATIENT_NAMES}
 _OUTCOME_NAMES = ("label", "target", "outcome", "class", "y", "event")
 
 
@@ -36,15 +39,15 @@ class Settings(BaseSettings):
 
     path: Path
     id: str | None = None
-    """Column of the case ids. Without it: a first column without a name, case_id or ID; else the row's number."""
+    """Column of the case ids. Without it: case_id, ID, or the column without a name; else the row's number."""
     patient: str | None = None
     """Column that says which rows are one person; every row is one, without such a column."""
     label: str | None = None
     """Column of the outcome."""
     labels: tuple[str, ...] = ()
     """More columns of outcomes, never features."""
-    clinical: tuple[str, ...] = ()
-    """Columns of clinical values, kept apart from image features."""
+    clinical: tuple[str, ...] | None = None
+    """Columns of clinical values, kept apart from image features; age and density where they are there, without it."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     family: str = "radiomics"
@@ -59,7 +62,10 @@ class _Columns:
     patient: str | None
     labels: Mapping[str, str]
     guessed: tuple[str, ...]
-    clinical: tuple[str, ...]
+    clinical: Mapping[str, str]
+    known: tuple[str, ...]
+    indices: tuple[str, ...]
+    diagnostics: tuple[str, ...]
     features: tuple[str, ...]
 
 
@@ -68,7 +74,8 @@ def read(settings: Settings) -> Cohort:
 
     Columns named ``family:picture:feature`` keep their name; any other becomes
     ``radiomics:table:<name>``, or of another family as the settings say. Columns with the name of a
-    label are labels, never features. A missing cell stays missing and is a row of the failures.
+    label are labels, columns of age and density clinical values, and more columns of ids and the
+    ``diagnostics_*`` of pyradiomics are left out: none is a feature. A missing cell stays missing and is a row of the failures.
 
     Parameters
     ----------
@@ -108,7 +115,7 @@ def read(settings: Settings) -> Cohort:
 
 
 def _place(columns: Sequence[str], settings: Settings, where: str) -> _Columns:
-    named = [settings.id, settings.patient, settings.label, *settings.labels, *settings.clinical, *settings.drop]
+    named = [settings.id, settings.patient, settings.label, *settings.labels, *(settings.clinical or ()), *settings.drop]
     for name in named:
         if name is not None and name not in columns:
             guess = nearest(name, columns)
@@ -130,8 +137,16 @@ def _place(columns: Sequence[str], settings: Settings, where: str) -> _Columns:
             raise CohortError(f"{where}: columns {labels[own]!r} and {name!r} both state {own}; drop one of them")
         labels[own] = name
     used = {*given, *labels.values(), id_column, patient}
-    features = tuple(name for name in columns if name not in used)
-    return _Columns(id_column, patient, labels, tuple(guessed), settings.clinical, features)
+    rest = [name for name in columns if name not in used]
+    known = known_clinical(rest) if settings.clinical is None else {}
+    clinical = known if settings.clinical is None else {name: name for name in settings.clinical}
+    indices = tuple(name for name in rest if plain_name(name) in _NEVER_FEATURES)
+    diagnostics = tuple(name for name in rest if name.startswith("diagnostics_"))
+    left = {*known.values(), *indices, *diagnostics}
+    features = tuple(name for name in rest if name not in left)
+    return _Columns(
+        id_column, patient, labels, tuple(guessed), clinical, tuple(known.values()), indices, diagnostics, features
+    )
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -156,7 +171,7 @@ def _cases(frame: pd.DataFrame, columns: _Columns, where: str) -> tuple[Case, ..
         Case(
             case_id=case_id,
             patient_id=patient,
-            clinical={name: value_of(row[name]) for name in columns.clinical},
+            clinical={name: value_of(row[column]) for name, column in columns.clinical.items()},
             labels={own: statement_of(row[column]) for own, column in columns.labels.items()},
         )
         for case_id, patient, row in zip(ids, patients, records, strict=True)
@@ -222,9 +237,14 @@ def _notes(columns: _Columns, cases: Sequence[Case], numbers: NDArray[np.float64
     if columns.patient is None:
         text = "no column of patients: every row is taken as a patient of its own; if not, name the column as patient"
         notes.append(Note("table.patient_per_row", text, len(cases)))
-    if columns.guessed:
-        text = "columns taken as labels because of their names; they are not features"
-        notes.append(Note("table.labels", text, len(columns.guessed), columns.guessed))
+    for code, text, names in (
+        ("table.labels", "columns taken as labels because of their names; they are not features", columns.guessed),
+        ("table.clinical", "columns taken as clinical values because of their names", columns.known),
+        ("table.indices", "further columns of ids or row numbers, left out: they are not features", columns.indices),
+        ("table.diagnostics", "columns in which pyradiomics describes its own run, left out", columns.diagnostics),
+    ):
+        if names:
+            notes.append(Note(code, text, len(names), names))
     missing = np.isnan(numbers)
     if missing.any():
         hit = tuple(columns.features[k] for k in np.flatnonzero(missing.any(axis=0)).tolist())

@@ -131,6 +131,8 @@ def parse_region(attributes: Mapping[str, Any]) -> Region:
         xs, ys = _numbers(attributes["all_points_x"]), _numbers(attributes["all_points_y"])
         if len(xs) != len(ys):
             raise ValueError(f"{len(xs)} x and {len(ys)} y coordinates")
+        if len(xs) < (3 if shape == "polygon" else 1):
+            raise ValueError(f"a {shape} of {len(xs)} points")
         return Region(shape, xs, ys)
     if shape == "rect":
         x, y, width, height = _numbers(attributes[key] for key in ("x", "y", "width", "height"))
@@ -148,14 +150,19 @@ def parse_region(attributes: Mapping[str, Any]) -> Region:
 def _read_json(path: Path) -> dict[str, ViaImage]:
     if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
         raise CohortError(f"{path}: no such file, or larger than {_MAX_JSON_BYTES} bytes")
-    content = _json(path.read_text(encoding="utf-8-sig"), path.name)
+    try:
+        content = _json(path.read_text(encoding="utf-8-sig"), path.name)
+    except (OSError, UnicodeDecodeError):
+        raise CohortError(f"{path.name}: not text in UTF-8 that can be read") from None
     images = content.get("_via_img_metadata", content)
     found = {}
-    for entry in images.values():
+    for entry in images.values() if isinstance(images, dict) else [images]:
         if not isinstance(entry, dict) or "filename" not in entry or "regions" not in entry:
             raise CohortError(f"{path.name}: not a VIA project or annotation export")
         listed = entry["regions"].values() if isinstance(entry["regions"], dict) else entry["regions"]
         where = f"{path.name}: {entry['filename']}"
+        if not isinstance(listed, Iterable) or not all(isinstance(region, dict) for region in listed):
+            raise CohortError(f"{where}: its regions are not a list of VIA regions")
         regions = _regions([region.get("shape_attributes", {}) for region in listed], where)
         found[str(entry["filename"])] = ViaImage(tuple(regions), _whole(str(entry.get("size", ""))))
     return found
@@ -165,14 +172,14 @@ def _regions(attributes: Iterable[Mapping[str, Any]], where: str) -> list[Region
     """Regions of what VIA wrote; a picture without any has empty attributes."""
     try:
         return [parse_region(item) for item in attributes if item]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CohortError(f"{where}: a region that cannot be read ({error})") from None
 
 
 def _json(text: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CohortError(f"{where}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise CohortError(f"{where}: expected a JSON object")
@@ -187,4 +194,4 @@ def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
 
 
 def _whole(text: str) -> int | None:
-    return int(text) if text.isdigit() and int(text) > 0 else None
+    return int(text) if text.isdecimal() and len(text) < 20 and int(text) > 0 else None

@@ -12,6 +12,5 @@ ORDER = 20
 
 
 def render(facts: Facts, result: Result) -> Markup:
-    """One table of metrics per endpoint and level, and the paired differences below it."""
-    levels = list(dict.fromkeys(level.level for endpoint in facts.endpoints for level in endpoint.levels))
-    return fill("arms.html.j2", facts=facts, levels=levels, interval_bar=interval_bar)
+    """Per endpoint the main level's metrics and paired differences; those of the other levels behind a fold."""
+    return fill("arms.html.j2", facts=facts, interval_bar=interval_bar)

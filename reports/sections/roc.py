@@ -1,4 +1,4 @@
-"""ROC curves of every arm over its pooled held-out predictions."""
+"""ROC curves of every arm at each endpoint's main level, averaged over folds."""
 
 from markupsafe import Markup
 
@@ -16,10 +16,9 @@ def render(facts: Facts, result: Result) -> Markup:
     figures = {
         endpoint.key: roc(
             [(curve.arm, curve.false_positive_rate, curve.true_positive_rate) for curve in endpoint.curves],
-            f"ROC curves, {endpoint.title}: {len(endpoint.curves)} arms",
+            f"ROC curves, {endpoint.title}, by {endpoint.level}: {len(endpoint.curves)} arms",
         )
         for endpoint in facts.endpoints
         if endpoint.curves
     }
-    repeats = int(result.predictions["repeat"].nunique())
-    return fill("roc.html.j2", facts=facts, figures=figures, repeats=repeats, arm_class=arm_class)
+    return fill("roc.html.j2", facts=facts, figures=figures, arm_class=arm_class)
