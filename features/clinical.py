@@ -19,7 +19,9 @@ def encode_clinical(cases: Sequence[Case]) -> tuple[pd.DataFrame, list[Failure]]
     """Clinical values as columns ``clinical:case:age`` and ``clinical:case:density=C``.
 
     A value is a number if at least half of its stated cells are; true and false are 1 and 0. Any other is a
-    category: one indicator column for each that these cases state, in alphabetical order.
+    category: one indicator column for each that these cases state, in alphabetical order. Spellings that
+    differ by case or outer blanks are one category, named alike in every cohort: a single letter large,
+    longer text small (``C``, ``post``).
 
     Parameters
     ----------
@@ -46,8 +48,9 @@ def encode_clinical(cases: Sequence[Case]) -> tuple[pd.DataFrame, list[Failure]]
             columns[key] = [value if isinstance(value, float) else math.nan for value in values]
             bad = [not isinstance(value, float) for value in values]
         else:
-            for text in sorted({str(value) for value in values if value is not None}):
-                columns[f"{key}={text}"] = [math.nan if v is None else float(str(v) == text) for v in values]
+            levels = [None if value is None else _level(str(value)) for value in values]
+            for text in sorted({level for level in levels if level is not None}):
+                columns[f"{key}={text}"] = [math.nan if v is None else float(v == text) for v in levels]
             bad = [value is None for value in values]
         failures += [_not_stated(case, key, v) for case, v, is_bad in zip(cases, values, bad, strict=True) if is_bad]
     index = pd.Index([case.case_id for case in cases], dtype=object)
@@ -55,9 +58,14 @@ def encode_clinical(cases: Sequence[Case]) -> tuple[pd.DataFrame, list[Failure]]
     return pd.DataFrame(named, index=index, dtype=np.float64), failures
 
 
+def _level(text: str) -> str:
+    plain = text.strip().casefold()
+    return plain.upper() if len(plain) == 1 else plain
+
+
 def _stated(value: Value) -> str | float | None:
     if value is None or isinstance(value, str):
-        return value or None
+        return (value or "").strip() or None
     return float(value) if math.isfinite(value) else None
 
 

@@ -84,6 +84,8 @@ def decode(path: Path, sha256: str | None = None) -> Decoded:
         return _decode(path)
     except CaseError:
         raise
+    except PermissionError:
+        raise ImageError("file.unreadable", f"{path.name}: no permission to read it") from None
     except Exception as error:  # noqa: BLE001 - decoders of damaged bytes raise whatever they stumble over
         # Not the error's own text: it may quote what the file holds.
         raise ImageError("file.corrupt", f"{path.name}: cannot be decoded ({type(error).__name__})") from None

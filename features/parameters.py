@@ -6,9 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .errors import StudyError
+from .plain_yaml import parse_yaml
 
 MAX_FILE_BYTES = 1_000_000
 SECTIONS = ("imageType", "featureClass", "setting", "voxelSetting")
@@ -25,16 +24,17 @@ def read_parameters(path: Path) -> dict[str, Any]:
     Raises
     ------
     StudyError
-        If it is absent, too large, or does not hold keys and values.
+        If it is absent, too large, not plain YAML (a key twice), or does not hold keys and values.
     """
     if not path.is_file():
         raise StudyError(f"{path}: no such parameter file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise StudyError(f"{path}: larger than {MAX_FILE_BYTES} bytes; this is not a pyradiomics parameter file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not YAML or JSON: {' '.join(str(error).split())}") from None
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise StudyError(f"{path}: not text in UTF-8 that can be read") from None
+    values = parse_yaml(text, where=str(path))
     if not isinstance(values, dict):
         raise StudyError(f"{path}: expected keys and values such as imageType, featureClass and setting")
     return values
@@ -73,6 +73,8 @@ def two_dimensional(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[st
     if setting.pop("force2D", False):
         notes.append("force2D slices volumes; on a 2-D image it would drop one direction of the filters")
     spacing = setting.get("resampledPixelSpacing")
+    if spacing is not None and not isinstance(spacing, list):
+        raise StudyError(f"parameters: resampledPixelSpacing: expected a list such as [0.1, 0.1], got {spacing!r}")
     if spacing and len(spacing) > 2:
         setting["resampledPixelSpacing"] = spacing[:2]
         notes.append("resampledPixelSpacing has an entry for slices; its first two entries are used")

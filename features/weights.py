@@ -150,6 +150,7 @@ def _stated(model: nn.Module) -> dict[str, Any]:
 
 
 def _pretrained(network: str, download: bool) -> nn.Module:
+    _require_hub(network)
     try:
         with _hub(download):
             model: nn.Module = timm.create_model(network, pretrained=True, num_classes=0)
@@ -164,6 +165,16 @@ def _pretrained(network: str, download: bool) -> nn.Module:
             f"For a dry run without trained weights: weights: random."
         ) from error
     return model
+
+
+def _require_hub(network: str) -> None:
+    """Refuse networks whose weights timm fetches as a pickle from a web address, which no offline switch holds back."""
+    stated = timm.get_pretrained_cfg(network, allow_unregistered=True)
+    if not getattr(stated, "hf_hub_id", None):
+        raise WeightsError(
+            f"timm has no weights of {network} on the Hugging Face hub, and pickles from elsewhere are not read here; "
+            "convert them with safetensors.torch.save_file and name the file: weights: path/to/model.safetensors"
+        )
 
 
 @contextmanager

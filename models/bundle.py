@@ -280,9 +280,9 @@ def extraction_sha256(provenance: Mapping[str, Any]) -> str:
 
 def _what_counts(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in record.items() if key not in ("versions", "device", "notes")}
-    ignored = MACHINE_SETTINGS
+    ignored = {*MACHINE_SETTINGS}
     if "weights" in kept:  # their tensors stand for the path, the pin and the seed that they came from
-        ignored += ("weights", "sha256", "seed")
+        ignored |= {"weights", "sha256", "seed"}
         origin = ("name", "source", "licence")
         kept["weights"] = {key: value for key, value in kept["weights"].items() if key not in origin}
     if "settings" in kept:

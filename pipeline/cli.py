@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..features.errors import CemradError
+from ..features.errors import CemradError, StudyError
 
 app = typer.Typer(
     name="cemrad",
@@ -56,11 +56,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="seed of the phantom cohort")] = 2026,
 ) -> None:
     """A phantom cohort through everything, to a report: no data, weights or network."""
-    from .demo import run_demo
+    from .demo import demo_ceiling, run_demo
     from .run import Run
 
     run: Run = run_demo(output, jobs=jobs, seed=seed)
     _print_metrics(run)
+    OUT.print(f"What the simulated latents allow radiomics and deep features together: {demo_ceiling(seed)}")
     _finish(run)
 
 
@@ -94,10 +95,12 @@ def masks(source: Source, output: Output = None, assign: Assign = None) -> None:
 
     study = open_source(source, tuple(assign or ()), output=_text(output))
     folder = study.output / "masks"
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "areas_px.csv").is_file():
+        raise StudyError(f"{folder}: not empty and not of an earlier `cemrad masks`; choose another output folder")
     areas = write_masks(read_cohort(study), folder)
-    failed = int((areas["state"] == "failed").sum())
-    OUT.print(escape(f"{len(areas) - failed} masks, {failed} failures: {folder}"))
-    raise typer.Exit(0 if not failed else 4 if failed == len(areas) else 3)
+    written, skipped, failed = (int((areas["state"] == state).sum()) for state in ("ok", "skipped", "failed"))
+    OUT.print(escape(f"{written} masks, {skipped} pictures without one, {failed} failures: {folder}"))
+    raise typer.Exit(0 if not failed else 3 if written else 4)
 
 
 @app.command()

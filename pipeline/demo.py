@@ -7,12 +7,14 @@ from pathlib import Path
 from ..features.settings import parse_settings
 from ..models.bundle import Bundle
 from .cohorts import phantom
+from .phantom_truth import oracle_auc
 from .predict import predict
 from .run import Run, run_study
 from .study import parse_study
 
 N_PATIENTS = 100
 N_NEW_PATIENTS = 10
+ENDPOINTS = ("malignancy", "er", "nodal")
 COHORT = {"effects": {"radiomics": 3.5, "deep": 3.0, "clinical": 1.5}}
 """Log odds per standard deviation of each latent: strong, as a demo should have something to show."""
 
@@ -40,7 +42,7 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
                     "deep": {"network": "resnet18", "weights": "random"},
                 }
             },
-            "endpoints": ["malignancy", "er", "nodal"],
+            "endpoints": ENDPOINTS,
             "output": str(output),
             "jobs": jobs,
         },
@@ -53,3 +55,10 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
     predict(bundle, new, output / "new_cases", jobs=jobs)
     run.write_record()
     return run
+
+
+def demo_ceiling(seed: int) -> str:
+    """The AUC that the best possible score of the demo's cases would have, endpoint by endpoint, in words."""
+    settings = parse_settings(phantom.Settings, COHORT | {"n_patients": N_PATIENTS, "seed": seed}, where="demo")
+    truth = phantom.truth(settings)
+    return ", ".join(f"{endpoint} {oracle_auc(truth, endpoint):.3f}" for endpoint in ENDPOINTS)

@@ -211,9 +211,10 @@ def _failures(cohort: Cohort, columns: Mapping[str, list[str]], rows: Rows) -> I
     """Failures case by case; a fault of a picture or its mask is told once, whoever met it."""
     expected = {name: _by_picture(family) for name, family in columns.items()}
     keys = cohort.picture_keys()
+    refused = {(failure.case_id, failure.picture) for failure in cohort.failures if failure.state != "warned"}
     for case in cohort.cases:
         told: set[tuple[str, str, str]] = set()
-        found = list(_missing_pictures(case, keys))
+        found = [f for f in _missing_pictures(case, keys) if (case.case_id, f.picture) not in refused]
         for name, pictures in expected.items():
             row = rows[name][case.case_id]
             found += row.failures

@@ -6,7 +6,8 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
 from ..features.errors import CohortError
 
@@ -46,6 +47,42 @@ def refuse_repeated(ids: Iterable[str], *, what: str, where: str, advice: str) -
     twice = [f"{name} ({n} times)" for name, n in Counter(ids).items() if n > 1]
     if twice:
         raise CohortError(f"{where}: {what} more than once: {', '.join(twice)}; {advice}")
+
+
+def image_names(patients: Mapping[str, str]) -> dict[str, str]:
+    """A name for each image file: its stem; where several files share it, with the patient or the folders before it.
+
+    Parameters
+    ----------
+    patients : mapping of str to str
+        Path of each file to its patient's id, empty where none is stated.
+
+    Returns
+    -------
+    dict of str to str
+        Path to name. Files of one folder that differ in their ending alone keep the same name.
+
+    Examples
+    --------
+    >>> list(image_names({"a/1.png": "P1", "a/2.png": "P1"}).values())
+    ['1', '2']
+    >>> list(image_names({"a/1.png": "P1", "b/1.png": "P2"}).values())
+    ['P1_1', 'P2_1']
+    >>> list(image_names({"a/cc/1.png": "", "b/cc/1.png": ""}).values())
+    ['a_cc_1', 'b_cc_1']
+    """
+    stems = {path: PurePosixPath(path).name.split(".")[0] for path in patients}
+    uses = Counter(stems.values())
+    names = dict(stems)
+    for stem in (stem for stem, n in uses.items() if stem and n > 1):
+        alike = [path for path in patients if stems[path] == stem]
+        folders = {path: PurePosixPath(path).parts[:-1] for path in alike}
+        tries = [[f"{patients[path]}_{stem}" for path in alike]] if all(patients[path] for path in alike) else []
+        for depth in range(1, max(map(len, folders.values())) + 1):
+            tries.append(["_".join((*folders[path][-depth:], stem)) for path in alike])
+        distinct = next((found for found in tries if len(set(found)) == len(alike)), None)
+        names |= zip(alike, distinct, strict=True) if distinct is not None else ()
+    return names
 
 
 def safe_file_name(name: str) -> str:

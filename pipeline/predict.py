@@ -57,6 +57,8 @@ def predict(
     others = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if others and "predictions.csv" not in others:
         raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
+    if cohort.table is None and "families" not in bundle.record.get("table", {}):
+        raise StudyError("the bundle was trained on a table of features; name such a table here, not images")
     settings = parse_settings(FeatureSettings, _extraction(bundle, weights), where="bundle: extraction")
     with shown_progress() as progress:
         table = extract(cohort, settings, jobs=jobs, progress=progress)

@@ -24,7 +24,7 @@ class Roots:
     named: Path | None = None
 
     def file(self, text: str) -> Path:
-        """The existing file that a cell names; links are followed before its place is judged.
+        """The existing file that a cell names; links are followed to judge its place, and its own name is kept.
 
         Raises
         ------
@@ -58,4 +58,4 @@ class Roots:
             raise CaseError("file.missing", f"{plain}: no such file")
         if not real.is_file():
             raise CaseError("file.not_file", f"{plain}: a folder or device, not a file")
-        return real
+        return path.parent.resolve() / path.name

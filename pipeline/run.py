@@ -172,8 +172,10 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 all rows done, 3 some failed, 4 all failed."""
-        return 0 if self.table is None else exit_code(self.table)
+        """0 all done, 3 some rows failed or an endpoint could not be estimated, 4 all rows failed."""
+        found = 0 if self.table is None else exit_code(self.table)
+        unmet = self.result is not None and bool(self.result.provenance["endpoints_not_estimable"])
+        return max(found, 3) if unmet else found
 
     def write_record(self) -> None:
         """Write ``run.json``: what ran, on what, with which result files."""

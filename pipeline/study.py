@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator
 
 from ..features.errors import StudyError
+from ..features.plain_yaml import parse_yaml as parse_yaml
 from ..features.settings import Settings, parse_settings
 from ..models.evaluate import EvaluationSettings
 from ..models.result import ARMS
@@ -171,40 +171,6 @@ def read_cohort(study: Study) -> Cohort:
     settings = parse_settings(part.Settings, study.cohort.settings, where="study: cohort")
     cohort: Cohort = part.read(settings)
     return cohort
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without tags, aliases or repeated keys: what is read is what is seen."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise StudyError("YAML aliases (*name) are not read here; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if twice:
-            raise StudyError(f"line {node.start_mark.line + 1}: the same key twice: {', '.join(twice)}")
-        return super().construct_mapping(node, deep=deep)
-
-
-def parse_yaml(text: str, *, where: str) -> Any:
-    """Plain YAML as values; raises StudyError with the line for anything else.
-
-    Examples
-    --------
-    >>> parse_yaml("a: 1\\na: 2", where="study.yaml")
-    Traceback (most recent call last):
-        ...
-    cemrad.features.errors.StudyError: study.yaml: line 1: the same key twice: a
-    """
-    try:
-        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a stricter SafeLoader
-    except yaml.YAMLError as error:
-        raise StudyError(f"{where}: not plain YAML: {' '.join(str(error).split())}") from None
-    except StudyError as error:
-        raise StudyError(f"{where}: {error}") from None
 
 
 def _rebase(values: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import warnings
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _csv_rows(path: Path) -> Rows:
         text = (gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name}: not UTF-8 at byte {error.start}; save it as CSV UTF-8") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise CohortError(f"{path.name}: cannot be unpacked ({error})") from None
     first = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=first.count)  # the first of them where none occurs
@@ -107,7 +108,7 @@ def _excel_rows(path: Path, sheet: str | None) -> Rows:
             frame = pd.read_excel(path, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False)
     except Exception as error:  # noqa: BLE001 - zipfile, openpyxl and pandas each have their own
         raise CohortError(f"{path.name}: cannot be read as a workbook ({error})") from None
-    cells = frame.to_numpy(dtype=object).tolist()
+    cells = frame.fillna("").to_numpy(dtype=object).tolist()  # a cell such as #N/A is read as NaN
     if not cells or not any(cells[0]):
         raise CohortError(f"{path.name}: no header row")
     kept = [(row, line) for line, row in enumerate(cells[1:], start=2) if any(row)]

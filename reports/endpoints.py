@@ -75,7 +75,7 @@ class LevelFacts:
     differences : tuple of Difference
     chance : mapping of str to float
         Arm to the AUC of permuted predictions, where the result holds one. A breast or a patient
-        takes the highest probability of its lesions, so those with several win by chance alone.
+        with more lesions has both a higher highest probability and more chances to be positive.
     """
 
     level: str
@@ -91,7 +91,7 @@ class LevelFacts:
 
     @property
     def shows_chance(self) -> bool:
-        """Whether chance needs its own column: lesions have no choice among several."""
+        """Whether chance is worth a word: among lesions it is 0.5."""
         return bool(self.chance) and self.level != "lesion"
 
     @property

@@ -79,7 +79,7 @@ def _why_none(level: LevelFacts) -> str:
     if not known:
         return "the AUC has no interval"
     values = sorted({fixed(level.chance_of(arm)) for arm in known})
-    chance = "0.5" if not level.chance else f"chance ({' to '.join(dict.fromkeys((values[0], values[-1])))})"
+    chance = "0.5" if values == ["0.50"] else f"chance ({' to '.join(dict.fromkeys((values[0], values[-1])))})"
     if all(auc.high < level.chance_of(arm) for arm, auc in known.items()):
         return f"every arm's interval lies below {chance}"
     return f"no arm's interval lies above {chance}"

@@ -90,7 +90,7 @@ def _data(facts: Facts) -> Iterator[str]:
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for item in facts.endpoints:
         excluded = sum(n for _, n in item.exclusions)
-        counts = (item.main.n, item.main.n_positive) if item.main else ("not evaluated", "")
+        counts = (item.main.n, item.main.n_positive) if item.main and item.main.n else ("not evaluated", "")
         cells = (item.title, item.positive, item.level, *counts, item.n_cases, item.n_patients, excluded)
         yield f"| {' | '.join(escape(cell) for cell in cells)} |"
     yield ""

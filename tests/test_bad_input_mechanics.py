@@ -253,7 +253,6 @@ def test_a_real_tomosynthesis_object(good, realdata):
 
 
 WARNED = {
-    "constant image": (image(lambda f: _png(f / "bad.png", np.full(SHAPE, 9, np.uint8))), "roi.constant"),
     "full mask": (mask(lambda f: _set(f, np.full(SHAPE, 255, np.uint8))), "mask.full_image"),
     "receptor of a benign lesion": (lambda _: {"malignancy": "benign"}, "label.needs_cancer"),
 }
@@ -266,6 +265,18 @@ def test_what_can_be_computed_is_warned_of(good, fault):
     report = check(read(Settings(path=_write(folder, [*rows, _row(**make(folder))]))))
     assert [(f.case_id, f.code, f.state) for f in report.failures] == [("bad_L_1", code, "warned")]
     assert report.exit_code == 0
+
+
+def test_a_constant_image_is_refused_by_both_families(good):
+    folder, rows = good
+    change = image(lambda f: _png(f / "bad.png", np.full(SHAPE, 9, np.uint8)))
+    report = check(read(Settings(path=_write(folder, [*rows, _row(**change(folder))]))))
+    told = [(f.case_id, f.stage, f.code, f.state) for f in report.failures]
+    assert told == [
+        ("bad_L_1", "radiomics", "roi.constant", "failed"),
+        ("bad_L_1", "deep", "image.constant", "failed"),
+    ]
+    assert report.exit_code == 3
 
 
 def test_conflicting_labels_leave_that_label_out(good):

@@ -135,13 +135,16 @@ def test_masks_of_the_same_names_are_not_taken_for_images(tmp_path):
     assert {p.image.path.parent.name for case in cohort.cases for p in case.pictures.values()} == {"images"}
 
 
-def test_a_missing_image_is_one_failure_of_its_breast(tmp_path):
+def test_a_missing_image_is_one_failure_of_its_picture(tmp_path):
     sizes = _images(tmp_path, LAYOUTS["flat"], [stem for stem in STEMS if not stem.startswith("P2")][:-1])
     _book(tmp_path / BOOK)
     _contours(tmp_path / CONTOURS, sizes)
     cohort = read(Settings(path=tmp_path))
     assert [case.case_id for case in cohort.cases] == ["P1_L"]
-    assert [(f.case_id, f.code) for f in cohort.failures] == [("P1_L", "file.missing"), ("P2_R", "file.missing")]
+    told = [(f.case_id, f.picture, f.code) for f in cohort.failures]
+    assert told[0] == ("P1_L", "LE_MLO2", "file.missing")
+    assert {(case_id, code) for case_id, _, code in told[1:]} == {("P2_R", "file.missing")}
+    assert len(told) == len(set(told)) == 3
     assert "P1_L_DM_MLO_2" in cohort.failures[0].reason
     assert cohort.counts["files_missing"] == 3
 
@@ -152,7 +155,7 @@ def test_contours_stay_on_the_bytes_they_were_drawn_on(tmp_path):
     _contours(tmp_path / CONTOURS, sizes | {"P1_L_CM_MLO": 123456})
     cohort = read(Settings(path=tmp_path))
     assert {key.name for key in cohort.cases[0].pictures} == {"LE_MLO", "LE_MLO2"}
-    assert [(f.code, f.state) for f in cohort.failures] == [("image.not_original", "failed")]
+    assert [(f.code, f.picture, f.state) for f in cohort.failures] == [("image.not_original", "RC_MLO", "failed")]
     allowed = read(Settings(path=tmp_path, accept_resaved=True))
     assert {key.name for key in allowed.cases[0].pictures} == {"LE_MLO", "RC_MLO", "LE_MLO2"}
     assert [(f.code, f.state) for f in allowed.failures] == [("image.not_original", "warned")]

@@ -13,11 +13,13 @@ from cemrad.features.image import ArrayImage
 from cemrad.features.mask import ArrayMask
 from cemrad.models.targets.malignancy import TARGET
 from cemrad.pipeline.check import check, detect
+from cemrad.pipeline.cli import app
 from cemrad.pipeline.cohort import Cohort, Note
 from cemrad.pipeline.cohorts import SHELF, phantom
 from cemrad.pipeline.extract import FeatureSettings, extract
 from cemrad.pipeline.labels import is_malignant, settle, settle_all
 from cemrad.pipeline.run import exit_code
+from typer.testing import CliRunner
 
 PIXELS = np.arange(900, dtype=np.uint16).reshape(30, 30)
 MASK = np.zeros((30, 30), bool)
@@ -210,3 +212,35 @@ def test_every_word_that_the_malignancy_target_accepts_has_a_severity():
 def test_a_finding_that_no_target_reads_is_on_neither_side():
     cases = (_case("a", malignancy="B3"), _case("b", malignancy="malignant"))
     assert check(Cohort("c", cases), decode=False).events == {"malignancy": 0}
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    """A study of two pictures, one of them without a mask, whose rules allow the other's 36 pixels."""
+    PIL.Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    PIL.Image.fromarray(SMALL.astype(np.uint8)).save(tmp_path / "m.png")
+    rows = [{"case_id": "a", "image": "a.png", "mask": "m.png"}, {"case_id": "b", "image": "a.png", "mask": ""}]
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    (tmp_path / "study.yaml").write_text(
+        "schema_version: 1\ncohort: {reader: manifest, path: manifest.csv}\n"
+        f"features: {{mask_rules: {{min_area_px: 4}}}}\noutput: {tmp_path / 'run'}\n",
+        encoding="utf-8",
+    )
+    return tmp_path / "study.yaml"
+
+
+def test_the_verb_check_takes_the_rules_of_the_study(study_file):
+    done = CliRunner().invoke(app, ["check", str(study_file)])
+    assert done.exit_code == 3
+    assert "mask.too_small" not in done.output
+    assert "failed mask.missing" in done.output
+    assert "1 of 2 cases" in done.output
+    assert (
+        CliRunner().invoke(app, ["check", str(study_file), "-s", "features.mask_rules.min_area_px=64"]).exit_code == 4
+    )
+
+
+def test_the_verb_masks_counts_what_it_wrote(study_file):
+    done = CliRunner().invoke(app, ["masks", str(study_file)])
+    assert done.exit_code == 0
+    assert "1 masks, 1 pictures without one, 0 failures" in done.output

@@ -67,6 +67,17 @@ def test_what_a_decoder_raises_is_named_and_not_quoted(tmp_path, monkeypatch):
     assert "Jane" not in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.png").write_bytes(b"something")
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(ImageError) as caught:
+        ImageFile(tmp_path / "a.png").read()
+    assert caught.value.code == "file.unreadable"
+
+
 NRRD = b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\n"
 MHA = b"ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\n"
 

@@ -170,3 +170,9 @@ def test_a_picture_that_is_nearly_all_background_is_still_seen():
     mask[198:212, 198:212] = True
     case = Case("a", "p", pictures={LE: Picture(ArrayImage(pixels), ArrayMask(mask))})
     assert family().extract([case])[0].failures == []
+
+
+def test_weights_that_timm_has_only_as_a_pickle_are_not_fetched(monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("timm was asked for the weights"))
+    with pytest.raises(WeightsError, match=r"weights: path/to/model\.safetensors"):
+        load_network("legacy_seresnet18", "imagenet", download=True)

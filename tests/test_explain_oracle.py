@@ -1,4 +1,4 @@
-"""SHAP values against exact ones, and what is summed from them."""
+"""SHAP values against exact ones."""
 
 import json
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 from cemrad.features.errors import EvaluationError
-from cemrad.models.evaluate import evaluate
-from cemrad.models.explain import explain, ranking, shares
+from cemrad.models.explain import explain
 from cemrad.models.learners import logistic
 from cemrad.models.learners import xgboost as trees
 
@@ -72,35 +71,3 @@ def test_values_that_do_not_add_up_are_refused():
 
     with pytest.raises(EvaluationError, match=r"miss the margin by 0\.003"):
         explain(Wrong(), np.zeros((2, 3)))
-
-
-@pytest.fixture(scope="module")
-def result(make_table, quick):
-    return evaluate(*make_table(60, effect=1.5, seed=3), ["malignancy"], quick)
-
-
-def test_shares_add_to_one(result):
-    found = shares(result, "malignancy", "fused+clinical")
-    assert found.groupby("by")["share"].sum().to_numpy() == pytest.approx([1, 1])
-    assert set(found.query("by == 'block'")["name"]) == {"radiomics", "deep", "clinical"}
-    assert set(found.query("by == 'picture'")["name"]) == {"LE_CC", "RC_CC", "LE_MLO", "RC_MLO", "no picture"}
-    totals = found.groupby("by")["mean_abs"].sum()
-    assert totals["block"] == pytest.approx(totals["picture"])
-
-
-def test_ranking_counts_what_a_model_was_not_given_as_nothing(result):
-    found = ranking(result, "malignancy", "fused")
-    rows = result.shap.query("endpoint == 'malignancy' and arm == 'fused'")
-    n = result.endpoints["malignancy"]["n"]
-    for name in found["feature"].iloc[[0, 3, -1]]:
-        expected = rows.loc[rows["feature"] == name, "shap"].abs().sum() / n
-        assert found.set_index("feature")["mean_abs"][name] == pytest.approx(expected)
-    assert found["mean_abs"].is_monotonic_decreasing
-    assert found["n_models"].max() == 5
-    carried = [name for name in found["feature"].head(4) if int(name[-3:]) < 5]
-    assert len(carried) >= 3, "the features that carry the effects come first"
-
-
-def test_an_arm_that_was_not_evaluated_has_no_ranking(result):
-    assert ranking(result, "malignancy", "no such arm").empty
-    assert shares(result, "malignancy", "no such arm").empty

@@ -172,6 +172,17 @@ def test_a_fault_that_nobody_foresaw_costs_only_its_case():
     assert_every_gap_has_a_reason(table)
 
 
+@pytest.mark.parametrize(("state", "skipped"), [("failed", False), ("warned", True)])
+def test_a_picture_that_the_reader_refused_is_not_also_one_that_was_not_taken(state, skipped):
+    refused = Failure("c1", "cohort", "file.missing", "no such file", RC.name, state)
+    settings = FeatureSettings(families={"radiomics": SMALL["radiomics"]})
+    table = extract(cohort(case(0), case(1, (LE,)), case(2, (LE,)), failures=(refused,)), settings)
+    not_taken = ("cohort", "picture.missing", RC.name, "skipped")
+    assert told(table, "c1") == [("cohort", "file.missing", RC.name, state)] + [not_taken] * skipped
+    assert told(table, "c2") == [not_taken]
+    assert_every_gap_has_a_reason(table)
+
+
 def test_a_family_that_forgets_to_explain_is_explained(monkeypatch):
     deep = stage.SHELF.take("deep")
     plain = deep.Family.extract
@@ -262,6 +273,14 @@ def test_clinical_values_become_numbers_and_indicators():
         ("c", "clinical.missing", "skipped"),
         ("c", "clinical.missing", "skipped"),
     ]
+
+
+def test_spellings_of_one_category_are_one_column_named_alike_in_every_cohort():
+    one = [Case("a", "p", clinical={"density": "c", "status": "Post"}), Case("b", "q", clinical={"density": " C "})]
+    frame, _ = encode_clinical(one)
+    assert frame["clinical:case:density=C"].tolist() == [1.0, 1.0]
+    assert frame.columns.tolist() == ["clinical:case:density=C", "clinical:case:status=post"]
+    assert encode_clinical(one[:1])[0].columns.tolist() == frame.columns.tolist()
 
 
 def test_clinical_values_can_be_left_out():

@@ -1,5 +1,6 @@
 """Manifests: both spellings, every table format, ids as text, labels settled, nothing dropped."""
 
+import gzip
 import json
 
 import numpy as np
@@ -237,6 +238,59 @@ def test_backslashes_are_separators(folder):
     (folder / "images").mkdir()
     (folder / "le.png").rename(folder / "images" / "le.png")
     assert _read(folder, [_row(image_path="images\\le.png")]).failures == ()
+
+
+def test_a_lesion_with_and_without_a_side_is_said(folder):
+    cohort = _read(folder, [_row(), _row(kind="RC", side="")])
+    assert [case.case_id for case in cohort.cases] == ["007_L_1", "007_1"]
+    assert [(note.code, note.items) for note in cohort.notes] == [("manifest.laterality_blank", ("007_1",))]
+
+
+def test_a_case_id_that_lesions_do_not_need_is_kept(folder):
+    cohort = _read(folder, [_row(case_id="C9"), _row(kind="RC", case_id="C9")])
+    assert cohort.cases[0].info == {"manifest_case_id": "C9"}
+    assert "case_id" not in cohort.case_frame()  # the name of the index in every file
+
+
+def test_a_link_keeps_its_own_name(folder):
+    (folder / "le.png").rename(folder / "blob")
+    (folder / "le.png").symlink_to(folder / "blob")
+    (case,) = _read(folder, [_row()]).cases
+    (picture,) = case.pictures.values()
+    assert picture.image.path == folder.resolve() / "le.png"
+    assert picture.image.read().shape == (24, 20)
+
+
+@pytest.mark.parametrize(("patient", "ids"), [("ID", ["a_le", "b_le"]), ("", ["P1_le", "P2_le"])])
+def test_files_of_one_name_in_several_folders_are_several_cases(folder, patient, ids):
+    rows = []
+    for sub, name in (("P1", "a"), ("P2", "b")):
+        (folder / sub).mkdir()
+        (folder / sub / "le.png").write_bytes((folder / "le.png").read_bytes())
+        rows.append({"Image": f"{sub}/le.png", "Mask": "le_mask.png"} | ({patient: name} if patient else {}))
+    cohort = _read(folder, rows)
+    assert [case.case_id for case in cohort.cases] == ids
+    assert cohort.failures == ()
+
+
+def test_an_error_value_of_excel_is_an_empty_cell(folder):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(COLUMNS)
+    book.active.append([*list(_row().values())[:-1], "#N/A"])
+    book.active["I2"].data_type = "e"
+    book.save(folder / "m.xlsx")
+    (case,) = read(Settings(path=folder / "m.xlsx")).cases
+    assert case.clinical == {"age": None}
+
+
+def test_a_damaged_archive_is_no_table(folder):
+    content = bytearray(gzip.compress(b"patient_id,image_path\n" * 500))
+    content[14:24] = b"\xff" * 10
+    (folder / "m.csv.gz").write_bytes(content)
+    with pytest.raises(CohortError, match=r"m\.csv\.gz: cannot be unpacked"):
+        read(Settings(path=folder / "m.csv.gz"))
 
 
 def test_settings_refuse_unknown_keys():

@@ -93,6 +93,12 @@ def test_grey_edges_need_a_threshold(tmp_path):
     np.testing.assert_array_equal(LabelImage(path, threshold=127).read(IMAGE), values > 127)
 
 
+def test_a_threshold_never_overrides_a_label(tmp_path):
+    path = _file(tmp_path, SQUARE * np.uint8(255))
+    assert _code(LabelImage(path, label=2, threshold=0.5)) == "mask.not_binary"
+    assert LabelImage(path, label=1, threshold=0.5).read(IMAGE).sum() == SQUARE.sum()
+
+
 @pytest.mark.parametrize("value", [0.6, 1 / 255, -1.0, np.nan])
 def test_values_that_are_no_labels(tmp_path, value):
     path = _file(tmp_path, SQUARE.astype(np.float32) * np.float32(value), ".nrrd")

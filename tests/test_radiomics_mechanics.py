@@ -1,5 +1,6 @@
 """The radiomics family: settings, parameter files, and what becomes of regions it cannot measure."""
 
+import datetime
 import json
 import logging
 
@@ -53,6 +54,11 @@ def codes(row):
         ({"parameters": {"setting": {"binWidth": -1}}}, "pyradiomics refuses the parameters"),
         ({"parameters": {"setting": {"binCount": 1}}}, "binCount 1 is not between 2 and 1024"),
         ({"parameters": {"setting": {"binCount": 5000}}}, "binCount 5000 is not between 2 and 1024"),
+        ({"parameters": {"setting": {"binCount": "32"}}}, "binCount '32' is not between 2 and 1024"),
+        ({"parameters": {"imageType": {"Original": {"binCount": 1}}}}, "Original: binCount 1 is not between"),
+        ({"parameters": {"setting": {"resampledPixelSpacing": 0.5}}, "units": "mm"}, "expected a list such as"),
+        ({"parameters": {"setting": {"label": datetime.date(2024, 1, 31)}}}, "no number, text or list"),
+        ({"parameter_file": 3}, "parameter_file: expected a path, got 3"),
         ({"parameters": {"setting": [1]}}, "setting: expected keys and values"),
         ({"parameters": {"setting": {"resampledPixelSpacing": [1, 1]}}}, "resampledPixelSpacing is in millimetres"),
     ],
@@ -91,6 +97,13 @@ def test_a_parameter_file_becomes_part_of_the_settings(tmp_path):
     path.unlink()
     again = settings(**json.loads(read.model_dump_json(exclude_unset=True)))
     assert again.asked() == FIRST_ORDER
+
+
+def test_a_key_that_a_parameter_file_states_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("setting: {binWidth: 25}\nfeatureClass: {firstorder: }\nsetting: {binWidth: 5}\n")
+    with pytest.raises(StudyError, match=r"twice\.yaml: line 1: the same key twice: setting"):
+        settings(parameter_file=path)
 
 
 def test_the_3d_shape_class_is_off_in_every_preset():

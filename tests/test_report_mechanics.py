@@ -150,9 +150,7 @@ def test_chance_above_one_half_is_what_an_arm_must_beat(tmp_path):
     assert text.startswith("No evidence of discrimination: no arm's interval lies above chance (0.62).")
     assert gather_facts(with_chance(0.5, "patient")).endpoints[0].discriminates
     page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert (
-        page.by_id("arms").text.count("Chance AUC: the mean AUC of permuted predictions") == 4
-    )  # 2 endpoints, 2 levels
+    assert page.by_id("arms").text.count("Chance: the mean AUC of permuted predictions") == 4  # 2 endpoints, 2 levels
     assert "auc_chance" not in page.by_id("arms").text
     assert "Clinical 0.62" in model_card(result)
 

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
         if not given:
             return values | {"preset": DEFAULT_PRESET}
         if given == ["parameter_file"]:
+            if not isinstance(values["parameter_file"], str | Path):
+                raise ValueError(f"parameter_file: expected a path, got {values['parameter_file']!r}")
             read = read_parameters(Path(values["parameter_file"]))
             return values | {"parameter_file": None, "parameters": read}
         return values
@@ -80,9 +82,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _usable(self) -> Settings:
         asked, _ = two_dimensional(self.asked())
-        bins = asked.get("setting", {}).get("binCount")
-        if bins is not None and not 2 <= bins <= self.max_bins:
-            raise ValueError(f"binCount {bins} is not between 2 and {self.max_bins} (max_bins)")
+        for where, bins in _bin_counts(asked):
+            if not isinstance(bins, int) or not 2 <= bins <= self.max_bins:
+                raise ValueError(f"{where}: binCount {bins!r} is not between 2 and {self.max_bins} (max_bins)")
         if self.units == "px" and asked.get("setting", {}).get("resampledPixelSpacing"):
             raise ValueError(
                 "resampledPixelSpacing is in millimetres: set units: mm, for images that state their spacing, "
@@ -180,8 +182,21 @@ def _preset_path(name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
+def _bin_counts(asked: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Every binCount with its place: that of all images, and those of single filters."""
+    places = {"setting": asked.get("setting"), **asked.get("imageType", {})}
+    return [
+        (where, place["binCount"])
+        for where, place in places.items()
+        if isinstance(place, dict) and place.get("binCount") is not None
+    ]
+
+
 def _as_key(parameters: dict[str, Any]) -> str:
-    return json.dumps(parameters)
+    try:
+        return json.dumps(parameters)
+    except TypeError as error:  # YAML reads 2024-01-31 as a date
+        raise StudyError(f"parameters: a value that is no number, text or list ({error})") from None
 
 
 @lru_cache(maxsize=8)

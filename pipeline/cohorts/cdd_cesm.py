@@ -46,7 +46,7 @@ def read(settings: Settings) -> Cohort:
     images the most severe wins. Density stands on low-energy rows and is taken for the breast.
 
     Without any image below the folder the cases have no pictures, for checks of the tables alone.
-    Where some images are there, a breast without any becomes a failure.
+    Where some images are there, each that is not becomes a failure, and a breast without any no case.
 
     Parameters
     ----------
@@ -117,6 +117,10 @@ def _density_notes(annotations: tuple[Annotation, ...], densities: dict[str, str
         yield Note("density.differs", text, len(differing), tuple(differing))
 
 
+def _key(annotation: Annotation, settings: Settings) -> PictureKey:
+    return PictureKey("IMG") if settings.one_row_per == "image" else annotation.key
+
+
 class _ImageFiles:
     """The image files below a folder, by image name, and the account of what is there."""
 
@@ -132,11 +136,8 @@ class _ImageFiles:
         self.found = any(name in self.paths for name in self.names)
 
     def pictures(self, group: list[Annotation], settings: Settings) -> dict[PictureKey, Picture]:
-        by_image = settings.one_row_per == "image"
         return {
-            PictureKey("IMG") if by_image else a.key: Picture(
-                ImageFile(self.paths[a.name][0]), self._mask(a.name, settings)
-            )
+            _key(a, settings): Picture(ImageFile(self.paths[a.name][0]), self._mask(a.name, settings))
             for a in group
             if a.name in self.paths and (settings.accept_resaved or not self._altered(a.name))
         }
@@ -151,21 +152,21 @@ class _ImageFiles:
         return ViaMask(regions, settings.point_radius_px, settings.polylines)
 
     def failures(self, case_id: str, group: list[Annotation], settings: Settings) -> Iterable[Failure]:
-        """One row for the missing pictures of a case, one for those whose contours were drawn on another file."""
+        """One row for each picture that is missing or whose contours were drawn on another file."""
         if not self.found:
             return
-        missing = [a.name for a in group if a.name not in self.paths]
-        if missing:
-            reason = f"no image file for {', '.join(missing)}; complete the download"
-            yield Failure(case_id, "cohort", "file.missing", reason)
-        altered = [a.name for a in group if self._altered(a.name)]
-        if altered:
-            reason = (
-                f"{', '.join(altered)}: not the bytes on which the contours were drawn; if the size in pixels "
-                "is unchanged, set accept_resaved: true; resized pictures need contours of their own"
-            )
-            state: State = "warned" if settings.accept_resaved else "failed"
-            yield Failure(case_id, "mask", "image.not_original", reason, state=state)
+        state: State = "warned" if settings.accept_resaved else "failed"
+        for a in group:
+            key = _key(a, settings)
+            if a.name not in self.paths:
+                reason = f"no image file for {a.name}; complete the download"
+                yield Failure(case_id, "cohort", "file.missing", reason, key.name)
+            elif self._altered(a.name):
+                reason = (
+                    f"{a.name}: not the bytes on which the contours were drawn; if the size in pixels "
+                    "is unchanged, set accept_resaved: true; resized pictures need contours of their own"
+                )
+                yield Failure(case_id, "mask", "image.not_original", reason, key.name, state)
 
     def _altered(self, name: str) -> bool:
         drawn = self.tables.contours.get(name)

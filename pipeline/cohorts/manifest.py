@@ -16,7 +16,7 @@ from ...features.imagefile import ImageFile
 from ...features.mask import MaskSource
 from ...features.settings import Settings as BaseSettings
 from ..cohort import Cohort, Note
-from ..identity import refuse_ambiguous, refuse_repeated
+from ..identity import image_names, refuse_ambiguous, refuse_repeated
 from ..labels import PROBLEM_TEXT, settle_all, statement_of, value_of
 from ..manifest_columns import ManifestColumns, find_columns, parse_image_type, parse_laterality, parse_view
 from ..masks.label_image import LabelImage
@@ -82,7 +82,7 @@ def read(settings: Settings) -> Cohort:
     rows = reader.rows(frame)
     refuse_ambiguous((row.patient_id for row in rows), what="patient id", where=where)
     names = (f"{row.case_id} {row.key.name}" for row in rows if row.key is not None)
-    refuse_repeated(names, what="a picture", where=where, advice="keep one row of each")
+    refuse_repeated(names, what="a picture", where=where, advice="keep one row of each, or add case_id")
     cases = tuple(reader.cases(rows))
     counts = {
         "rows": len(frame),
@@ -133,16 +133,16 @@ class _Reader:
         return found
 
     def _image_case_ids(self, records: list[dict[str, str]]) -> list[str]:
-        """The column of case ids; else file stems, with the mask's label where an image has several."""
+        """The column of case ids; else names of the files, with the mask's label where an image has several."""
         if "case_id" in self.columns.roles:
             return [self.cell(cells, "case_id") for cells in records]
-        paths = [self.cell(cells, "image_path") for cells in records]
-        stems = [Path(path.strip().replace("\\", "/")).name.split(".")[0] for path in paths]
+        paths = [self.cell(cells, "image_path").strip().replace("\\", "/") for cells in records]
+        names = image_names(dict(zip(paths, (self.cell(cells, "patient_id") for cells in records), strict=True)))
         labels = [self.cell(cells, "mask_label") for cells in records]
         several = {path for path in paths if paths.count(path) > 1}
         return [
-            f"{stem}_{label}" if path in several and label else stem
-            for stem, path, label in zip(stems, paths, labels, strict=True)
+            f"{names[path]}_{label}" if path in several and label else names[path]
+            for path, label in zip(paths, labels, strict=True)
         ]
 
     def _row(self, line: int, cells: Mapping[str, str], stem: str) -> _Row:
@@ -237,15 +237,25 @@ class _Reader:
         return values
 
     def _info(self, group: list[_Row]) -> dict[str, str]:
-        columns = list(self.columns.info)
-        if self.by_image:
-            columns += [self.columns.roles[role] for role in ("image_type", "view") if role in self.columns.roles]
-        return {name: "; ".join(dict.fromkeys(row.cells[name] for row in group if row.cells[name])) for name in columns}
+        columns = {name: name for name in self.columns.info}
+        # Lesions are named by patient, side and lesion; `case_id` itself is what those names are called.
+        unused = {"image_type": "", "view": ""} if self.by_image else {"case_id": "manifest_case_id"}
+        for role, own in unused.items():
+            if role in self.columns.roles:
+                columns[own or self.columns.roles[role]] = self.columns.roles[role]
+        return {
+            name: "; ".join(dict.fromkeys(row.cells[column] for row in group if row.cells[column]))
+            for name, column in columns.items()
+        }
 
     def notes(self, rows: list[_Row], cases: tuple[Case, ...]) -> Iterable[Note]:
         if "patient_id" not in self.columns.roles:
             text = "no column of patients: every row is taken as a patient of its own; if not, add patient_id"
             yield Note("manifest.patient_per_row", text, len(rows), tuple(row.case_id for row in rows))
+        half_sided = _half_sided(cases) if not self.by_image else ()
+        if half_sided:
+            text = "lesions that some rows state with a side and others without: two cases each; state the side in all"
+            yield Note("manifest.laterality_blank", text, len(half_sided), half_sided)
         if self.unmasked:
             yield Note("manifest.no_mask", "pictures without a mask", len(self.unmasked), tuple(self.unmasked))
         if self.graded:
@@ -259,3 +269,10 @@ class _Reader:
             except CohortError as error:
                 raise MaskError("mask.malformed", str(error)) from None
         return self.via_files[path]
+
+
+def _half_sided(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Case ids without a side whose patient has a lesion of the same id with one."""
+    listed = list(cases)
+    sided = {(case.patient_id, case.lesion_id) for case in listed if case.laterality}
+    return tuple(c.case_id for c in listed if not c.laterality and (c.patient_id, c.lesion_id) in sided)

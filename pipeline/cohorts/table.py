@@ -75,7 +75,8 @@ def read(settings: Settings) -> Cohort:
     Columns named ``family:picture:feature`` keep their name; any other becomes
     ``radiomics:table:<name>``, or of another family as the settings say. Columns with the name of a
     label are labels, columns of age and density clinical values, and more columns of ids and the
-    ``diagnostics_*`` of pyradiomics are left out: none is a feature. A missing cell stays missing and is a row of the failures.
+    ``diagnostics_*`` of pyradiomics are left out: none is a feature. A missing cell stays missing
+    and is a row of the failures.
 
     Parameters
     ----------
@@ -115,7 +116,8 @@ def read(settings: Settings) -> Cohort:
 
 
 def _place(columns: Sequence[str], settings: Settings, where: str) -> _Columns:
-    named = [settings.id, settings.patient, settings.label, *settings.labels, *(settings.clinical or ()), *settings.drop]
+    stated_clinical = settings.clinical or ()
+    named = [settings.id, settings.patient, settings.label, *settings.labels, *stated_clinical, *settings.drop]
     for name in named:
         if name is not None and name not in columns:
             guess = nearest(name, columns)

@@ -28,7 +28,8 @@ class LabelImage:
 
     Which pixels are lesion is decided by the first rule that applies:
 
-    1. With a `threshold`, and always for JPEG (127 where none is given): values above it.
+    1. With a `threshold`, and always for JPEG (127 where none is given): values above it. A `label`
+       other than 1 or 255 is refused then: grey values say nothing of labels.
     2. With a `label`: values equal to it. Label 1 also takes the 255 of a file that holds 0 and 255 only.
     3. Otherwise the one value that is not 0. Several values are refused, never chosen from.
 
@@ -71,8 +72,9 @@ class LabelImage:
     def _chosen(self, values: NDArray[Any], lossy: bool) -> Mask:
         threshold = JPEG_THRESHOLD if self.threshold is None and lossy else self.threshold
         if threshold is not None:
-            if lossy and self.label not in (None, 1, 255):
-                raise MaskError("mask.not_binary", f"{self.path.name}: a JPEG file cannot hold label {self.label}")
+            if self.label not in (None, 1, 255):
+                why = "a JPEG file cannot hold" if lossy else "a threshold was given, which cannot choose"
+                raise MaskError("mask.not_binary", f"{self.path.name}: {why} label {self.label}; give one of the two")
             return np.asarray(values > threshold)
         found = _labels(self.path, values)
         if not found:
