@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-OUT = Console(soft_wrap=True, highlight=False)
+OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
 
 Source = Annotated[Path, typer.Argument(help="a study file, a manifest, a CDD-CESM folder, a feature table or a run")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for the results")]
