@@ -158,7 +158,11 @@ def _pretrained(network: str, download: bool) -> nn.Module:
         stated = timm.get_pretrained_cfg(network, allow_unregistered=True)
         hub = getattr(stated, "hf_hub_id", None) or f"timm/{network}"
         tried = f"({type(error).__name__}: {' '.join(str(error).split())[:200]})" if download else "in the local cache"
-        allow = "" if download else "Allow the download, once, with download: true. Or, without internet here: "
+        allow = (
+            ""
+            if download
+            else "Allow the download, once, with features.families.deep.download: true. Or, without internet here: "
+        )
         raise WeightsError(
             f"the pretrained weights of {network} cannot be had {tried}. {allow}on a machine with internet, get "
             f"model.safetensors from https://huggingface.co/{hub} and name it: weights: path/to/model.safetensors. "
