@@ -11,7 +11,6 @@ from .errors import MaskError
 from .image import Image, ImageSource
 from .mask import Mask, MaskRules, MaskSource, require_usable
 
-ImageType = Literal["LE", "RC", "IMG"]
 Laterality = Literal["L", "R", ""]
 Value = str | float | int | bool | None
 

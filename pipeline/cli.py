@@ -114,7 +114,6 @@ def extract(
     study = open_source(source, _with_weights(assign, weights), output=_text(output), jobs=jobs)
     run = Run.start(study)
     run.extract()
-    run.write_record()
     _finish(run)
 
 
@@ -131,7 +130,6 @@ def evaluate(
     run = _tabulated(source, endpoint, output, jobs, weights, assign)
     run.evaluate()
     run.report()
-    run.write_record()
     _print_metrics(run)
     _finish(run)
 
@@ -148,7 +146,6 @@ def train(
     """The final model, fitted on every labelled case, as one bundle."""
     run = _tabulated(source, endpoint, output, jobs, weights, assign)
     path = run.train()
-    run.write_record()
     OUT.print(escape(f"model: {path}"))
     _finish(run)
 

@@ -63,7 +63,7 @@ def predict(
     with shown_progress() as progress:
         table = extract(cohort, settings, jobs=jobs, progress=progress)
     needed = [name for model in bundle.models for name in model.features]
-    known = bundle.record.get("table", {}).get("clinical_columns", needed)
+    known = bundle.record.get("table", {}).get("clinical_columns", table.columns_of("clinical"))
     table = with_clinical_columns(table, needed, known)
     predictions = bundle.predict(table)
     table.save(folder)

@@ -8,7 +8,7 @@ from typing import Any
 from ..features.errors import StudyError
 from .check import detect
 from .run import RECORD, stored_study
-from .study import Study, load_study, override, parse_study
+from .study import Study, override, parse_study, read_study
 
 
 def open_source(source: Path, overrides: tuple[str, ...] = (), **shorthand: Any) -> Study:
@@ -32,9 +32,8 @@ def open_source(source: Path, overrides: tuple[str, ...] = (), **shorthand: Any)
     if not source.exists():
         raise StudyError(f"{source}: no such file or folder")
     if source.suffix.lower() in (".yaml", ".yml"):
-        study = load_study(source, overrides)
-        return study.model_copy(update=_checked(given))
-    if (source / RECORD).is_file():
+        values = read_study(source)
+    elif (source / RECORD).is_file():
         values = stored_study(source)
     else:
         reader, own = detect(source)
@@ -45,8 +44,3 @@ def open_source(source: Path, overrides: tuple[str, ...] = (), **shorthand: Any)
 def is_extraction(source: Path) -> bool:
     """Whether the folder holds a feature table of an earlier run."""
     return (source / RECORD).is_file() and (source / "features.parquet").is_file()
-
-
-def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    study = parse_study({"schema_version": 1, **given}, where="command line")
-    return {key: getattr(study, key) for key in given}

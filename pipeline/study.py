@@ -67,15 +67,13 @@ class Study(Settings):
     jobs: int = Field(default=1, ge=1, description="worker processes")
 
 
-def parse_study(values: Mapping[str, Any], *, base: Path | None = None, where: str = "study") -> Study:
+def parse_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
     """Check what a user wrote and make it a study.
 
     Parameters
     ----------
     values : mapping
-        The content of a study file.
-    base : Path, optional
-        Folder that relative input paths start from; without it the current one.
+        The content of a study file; relative input paths in it start from the current folder.
     where : str
         Name of the file, for messages.
 
@@ -91,7 +89,7 @@ def parse_study(values: Mapping[str, Any], *, base: Path | None = None, where: s
         ...
     cemrad.features.errors.StudyError: study: unknown key 'endpionts'; did you mean 'endpoints'?
     """
-    raw = _rebase(dict(values), (base or Path()).resolve())
+    raw = _rebase(dict(values), Path().resolve())
     if "schema_version" not in raw:
         raise StudyError(f"{where}: schema_version is missing; this cemrad reads schema_version: 1")
     cohort = raw.get("cohort", {})
@@ -105,20 +103,18 @@ def parse_study(values: Mapping[str, Any], *, base: Path | None = None, where: s
     return parse_settings(Study, raw, where=where)
 
 
-def load_study(path: Path, overrides: tuple[str, ...] = ()) -> Study:
-    """Read a study file.
+def read_study(path: Path) -> dict[str, Any]:
+    """The keys and values of a study file, not yet checked.
 
     Parameters
     ----------
     path : Path
         A YAML file. Relative inputs in it start from its folder, ``output`` from the current one.
-    overrides : tuple of str
-        ``key.key=value`` lines that win over the file, the value in YAML.
 
     Raises
     ------
     StudyError
-        If the file is not plain YAML, is too large, or holds a mistake.
+        If the file is not plain YAML, or is too large.
     """
     if not path.is_file():
         raise StudyError(f"{path}: no such study file")
@@ -131,7 +127,18 @@ def load_study(path: Path, overrides: tuple[str, ...] = ()) -> Study:
     values = parse_yaml(text, where=path.name)
     if not isinstance(values, dict):
         raise StudyError(f"{path.name}: expected keys and values at the top")
-    return parse_study(override(_rebase(values, path.parent.resolve()), overrides), where=path.name)
+    return _rebase(values, path.parent.resolve())
+
+
+def load_study(path: Path, overrides: tuple[str, ...] = ()) -> Study:
+    """Read and check a study file; ``key.key=value`` overrides win over it.
+
+    Raises
+    ------
+    StudyError
+        As :func:`read_study` and :func:`parse_study`.
+    """
+    return parse_study(override(read_study(path), overrides), where=path.name)
 
 
 def override(values: Mapping[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
