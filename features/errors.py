@@ -4,7 +4,8 @@
 
     CemradError
     |-- StudyError (ValueError)            a setting or the command line is wrong: exit code 2
-    |   `-- UnknownPartError (KeyError)    no part of that name on a shelf
+    |   |-- UnknownPartError (KeyError)    no part of that name on a shelf
+    |   `-- EngineError (ArithmeticError)  the two radiomics engines give different numbers
     |-- CohortError (ValueError)           a cohort cannot be read as a whole: exit code 2
     |-- CaseError (ValueError)             one case cannot be used: its row says why, the run goes on
     |   |-- ImageError                     its pixels
@@ -35,6 +36,10 @@ class StudyError(CemradError, ValueError):
 
 class UnknownPartError(StudyError, KeyError):
     """A shelf holds no part of that name."""
+
+
+class EngineError(StudyError, ArithmeticError):
+    """The native engine and pyradiomics disagree: the run stops, as no number of it is to be trusted."""
 
 
 class CohortError(CemradError, ValueError):

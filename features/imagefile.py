@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import struct
 import warnings
@@ -33,8 +34,10 @@ SUFFIXES = (*RASTER_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _EXIF_ORIENTATION = 274
+_CHUNK = 1024 * 1024
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _NRRD_DATA_FILE = re.compile(rb"[\r\n][ \t]*data[ \t]*file[ \t]*:", re.IGNORECASE)
+_PNG_END = b"IEND\xaeB`\x82"
 _META_LOCAL = re.compile(rb"(?:\A|\n)ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n")
 
 
@@ -179,7 +182,7 @@ def _require_complete(path: Path, picture: PIL.Image.Image, data: bytes) -> None
     if picture.format == "JPEG" and data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0:
         raise ImageError("file.truncated", f"{path.name}: the JPEG file has no end; copy it again")
     if picture.format == "PNG":
-        if b"IEND" not in data[-64:]:
+        if _PNG_END not in data[-64:]:
             raise ImageError("file.truncated", f"{path.name}: the PNG file has no end; copy it again")
         try:
             PIL.Image.open(BytesIO(data), formats=("PNG",)).verify()
@@ -215,6 +218,8 @@ def _decode_volume(path: Path, reader_name: str) -> Decoded:
         reader.ReadImageInformation()
         size = (*reader.GetSize(), 1)
         require_one_picture(path, size[1], size[0], int(np.prod(size[2:])))
+        if reader_name == "NiftiImageIO":
+            _require_whole_nifti(path, size[0] * size[1])
         volume = reader.Execute()
     except RuntimeError:
         raise ImageError("file.corrupt", f"{path.name}: damaged, cut off or not what its name says") from None
@@ -225,6 +230,32 @@ def _decode_volume(path: Path, reader_name: str) -> Decoded:
     unknown = grid.spacing_mm == (1.0, 1.0)
     notes = ("spacing: 1 x 1 in the file, taken as not stated",) if unknown else ()
     return Decoded(pixels[..., 0] if shape[2] == 1 else pixels, None if unknown else grid.spacing_mm, grid, notes)
+
+
+def _require_whole_nifti(path: Path, n_pixels: int) -> None:
+    """Refuse a file that ends before its pixels do: its reader fills the rest with zeros and says nothing."""
+    # The reader goes by the content, not by the name: an unpacked file may be named .nii.gz.
+    with path.open("rb") as stream:
+        opened = gzip.open if stream.read(2) == b"\x1f\x8b" else open
+    try:
+        with opened(path, "rb") as stream:
+            header = stream.read(352)
+            expected = _nifti_bytes(header, n_pixels) - len(header)
+            # To the end, or the checksum of a packed file is not looked at; never far beyond the pixels.
+            found = sum(len(stream.read(_CHUNK)) for _ in range(expected // _CHUNK + 2))
+    except (OSError, EOFError, zlib.error, struct.error):
+        raise ImageError("file.corrupt", f"{path.name}: damaged, cut off or not what its name says") from None
+    if found < expected:
+        raise ImageError("file.truncated", f"{path.name}: {expected - found} bytes are missing; copy it again")
+
+
+def _nifti_bytes(header: bytes, n_pixels: int) -> int:
+    """Bytes from the start of the file to the end of the pixels, as a header of NIfTI-1 or NIfTI-2 states them."""
+    order = "<" if header[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
+    second = struct.unpack(f"{order}i", header[:4])[0] == 540
+    (bits,) = struct.unpack_from(f"{order}h", header, 14 if second else 72)
+    (start,) = struct.unpack_from(f"{order}q" if second else f"{order}f", header, 168 if second else 108)
+    return int(start) + n_pixels * int(bits) // 8
 
 
 def _volume_grid(volume: Any) -> Grid:

@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .case import Case, PictureKey
-from .errors import CaseError, ImageError
+from .errors import CaseError, ImageError, MaskError
 from .failure import Failure
 from .image import Image
 from .mask import Mask, MaskRules
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+_LEAST_BACKGROUND = 0.2
+"""Share of the picture from which on one flat area at its edge is background, and not a dark spot of tissue."""
+_MOST_OFF_TISSUE = 0.5
+_MOST_BACKGROUND = 0.01
+_MOST_SATURATED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +35,7 @@ class Reading:
         Pictures that features can be computed on, view by view.
     failures : tuple of Failure
         Stage ``image`` or ``mask``: why a picture is not usable, and what to look at in one
-        that is (``mask.components``, ``mask.full_image``).
+        that is (``mask.components``, ``mask.full_image``, ``roi.background``, ``roi.saturated``).
     """
 
     case_id: str
@@ -57,12 +62,13 @@ def read_case(case: Case, rules: MaskRules) -> Reading:
     for key, picture in sorted(case.pictures.items(), key=lambda item: item[0].order):
         try:
             image, mask = picture.read(rules)
+            require_on_tissue(image, mask)
         except CaseError as error:
             stage = "image" if isinstance(error, ImageError) else "mask"
             failures.append(Failure(case.case_id, stage, error.code, str(error), key.name))
             continue
         usable[key] = image, mask
-        failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(mask)]
+        failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(image, mask)]
     return Reading(case.case_id, usable, tuple(failures))
 
 
@@ -96,7 +102,64 @@ def require_varied_image(pixels: NDArray[Any]) -> None:
         raise ImageError("image.constant", f"every pixel of the picture has the value {low:g}; look at the file")
 
 
-def _oddities(mask: Mask) -> list[tuple[str, str]]:
+def background_share(image: Image, mask: Mask) -> float | None:
+    """Share of a mask that lies on the picture's background; None where the picture has no clear one.
+
+    Background is one 8-connected area that touches the edge of the picture, holds at least a fifth of it
+    and is flat at its lowest or its highest value: air, padding or a shutter. Only exactly equal values
+    count, save for 8-bit pictures, where JPEG blurs by up to 2 grey levels. A mask of the whole picture is
+    not judged.
+
+    Examples
+    --------
+    >>> pixels = np.zeros((10, 10)); pixels[:, 5:] = np.arange(1, 51).reshape(10, 5)
+    >>> mask = np.zeros((10, 10), bool); mask[3:7, 3:7] = True
+    >>> background_share(Image(pixels), mask)
+    0.5
+    """
+    pixels = image.pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    blur = 2 if pixels.dtype == np.uint8 else 0
+    if high - low <= 2 * blur or mask.all():
+        return None
+    region = pixels[mask]
+    found = None
+    for start, end in ((low, low + blur), (high - blur, high)):
+        # Labels of a large picture take long, and most masks hold no such pixel.
+        if not ((region >= start) & (region <= end)).any():
+            continue
+        flat = (pixels >= start) & (pixels <= end)
+        share = _share_at_edge(flat, mask) if flat.mean() >= _LEAST_BACKGROUND else None
+        found = found if share is None else (found or 0.0) + share
+    return found
+
+
+def _share_at_edge(flat: Mask, mask: Mask) -> float | None:
+    labels, _ = ndimage.label(flat, structure=_EIGHT_NEIGHBOURS)
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    sizes = np.bincount(labels.ravel())
+    large = [label for label in edge.tolist() if label and sizes[label] >= _LEAST_BACKGROUND * flat.size]
+    return float(np.isin(labels[mask], large).mean()) if large else None
+
+
+def require_on_tissue(image: Image, mask: Mask) -> None:
+    """Refuse a mask of which more than half lies on background: it was drawn on another picture.
+
+    Raises
+    ------
+    MaskError
+        ``mask.off_tissue``.
+    """
+    share = background_share(image, mask)
+    if share is not None and share > _MOST_OFF_TISSUE:
+        raise MaskError(
+            "mask.off_tissue",
+            f"{share:.1%} of the mask lies on the picture's flat background; look whether the mask is that of "
+            "another view or side, or mirrored",
+        )
+
+
+def _oddities(image: Image, mask: Mask) -> list[tuple[str, str]]:
     found = []
     n_components = int(ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)[1])
     if n_components > 1:
@@ -104,6 +167,15 @@ def _oddities(mask: Mask) -> list[tuple[str, str]]:
         found.append(("mask.components", reason))
     if mask.all():
         found.append(("mask.full_image", "the mask covers the whole image; a lesion's mask leaves tissue around it"))
+    share = background_share(image, mask)
+    if share is not None and share > _MOST_BACKGROUND:
+        reason = f"{share:.1%} of the mask lies on the picture's flat background or padding; look at its outline"
+        found.append(("roi.background", reason))
+    region = image.pixels[mask]
+    saturated = float((region == image.pixels.max()).mean())
+    if region.min() != region.max() and saturated > _MOST_SATURATED:
+        reason = f"{saturated:.1%} of the region has the picture's highest value; it may be saturated: look at it"
+        found.append(("roi.saturated", reason))
     return found
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ..features.errors import EvaluationError, LeakageError, TableError
 
@@ -111,6 +110,8 @@ def split(
 
 def _deal(persons: Sequence[str], truth: Ints, n_folds: int, seed: int) -> Ints:
     """Folds of one repeat; drawn again while a fold lacks a class, as its AUC would have no value."""
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds to import; an extraction deals no folds
+
     groups = np.asarray(persons, dtype=object)
     best, fewest = np.zeros(len(truth), dtype=np.int64), n_folds + 1
     for draw in range(_MAX_DRAWS):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from .folds import Ints
 from .metrics import Array, Truth, average_precision, delong, placements, weighted_mean
@@ -85,7 +85,7 @@ def heldout_auc(truth: Truth, score: Array) -> Estimate:
     leaves no variance and has no interval.
     """
     areas, covariance = delong(truth, score[:, None])
-    half = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(covariance[0, 0]))
+    half = float(ndtri((1 + LEVEL) / 2) * np.sqrt(covariance[0, 0]))
     area = float(areas[0])
     if covariance[0, 0] < _NOTHING**2:
         return Estimate(area, np.nan, np.nan, "no interval: the estimate is perfect, DeLong's variance is 0")
@@ -236,7 +236,7 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     persons = len(np.unique(held.person[held.truth == of]))
     if persons < MIN_PERSONS or len(rates) < 2:
         return _no_interval(estimate)
-    low, high = _wilson(estimate, persons, float(norm.ppf((1 + LEVEL) / 2)))
+    low, high = _wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
     n_folds = len(np.unique(held.fold))
     spread = np.sqrt((1 / len(rates) + 1 / (n_folds - 1)) * rates.var(ddof=1))
     half = _quantile(len(rates) - 1) * float(spread)
@@ -245,7 +245,7 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
 
 
 def _quantile(freedom: int) -> float:
-    return float(t.ppf((1 + LEVEL) / 2, freedom))
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def _cells(held: HeldOut) -> list[tuple[int, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 Truth = NDArray[np.int64]
@@ -24,6 +23,8 @@ def placements(truth: Truth, score: Array) -> tuple[Array, Array]:
     >>> placements(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.5]))
     (array([1. , 0.5]), array([0.75]))
     """
+    from scipy.stats import rankdata  # a second to import; an extraction ranks nothing
+
     positive, negative = score[truth == 1], score[truth == 0]
     ranks = rankdata(np.concatenate([positive, negative]))
     n = len(positive)

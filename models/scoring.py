@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.stats import rankdata
 
 from ..features.settings import Settings
 from .folds import seed_of
@@ -157,6 +156,8 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
     Estimate
         Without an interval: it is a reference, not a finding.
     """
+    from scipy.stats import rankdata  # a second to import; an extraction ranks nothing
+
     if level == "lesion":
         return Estimate(0.5, np.nan, np.nan, "one probability per lesion")
     rng = np.random.default_rng(seed)

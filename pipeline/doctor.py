@@ -8,8 +8,6 @@ import os
 import platform
 from typing import Any
 
-import torch
-
 from ..features.families import SHELF as FAMILIES
 
 PACKAGES = (
@@ -31,6 +29,8 @@ def versions() -> dict[str, str]:
 
 def examine() -> dict[str, Any]:
     """Facts about this machine: versions, processors, devices, where weights are looked for."""
+    import torch  # seconds to import, and most commands ask for versions alone
+
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "versions": versions(),
@@ -48,6 +48,7 @@ def problems() -> list[str]:
     for what, load in (
         ("torchvision", lambda: importlib.import_module("torchvision")),
         ("feature family radiomics", lambda: FAMILIES.take("radiomics")),
+        ("pyradiomics", lambda: importlib.import_module("..features.reference", __package__)),
         ("feature family deep", lambda: FAMILIES.take("deep")),
     ):
         try:

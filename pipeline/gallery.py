@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from skimage.transform import resize
 
 from ..features.case import Case
 from ..features.crop import Crop, lesion_crop, lesion_side_px
@@ -52,6 +51,8 @@ def _crops(case: Case, rules: MaskRules, margin: float) -> dict[str, Crop]:
 def _shown(crop: Crop) -> Crop:
     if crop.side_px <= SHOWN_SIDE_PX:
         return crop
+    from skimage.transform import resize  # slow to import, and an extraction shows nothing
+
     shape = (SHOWN_SIDE_PX, SHOWN_SIDE_PX)
     pixels = resize(crop.pixels.astype(np.float32), shape, order=1, anti_aliasing=True, preserve_range=True)
     small = resize(crop.mask.astype(np.float32), shape, order=1, anti_aliasing=False) >= 0.5

@@ -49,6 +49,37 @@ def refuse_repeated(ids: Iterable[str], *, what: str, where: str, advice: str) -
         raise CohortError(f"{where}: {what} more than once: {', '.join(twice)}; {advice}")
 
 
+def contradictions(statements: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+    """People of whom rows state different fixed facts, such as two birth years: two persons who share an id.
+
+    Parameters
+    ----------
+    statements : iterable of (str, mapping of str to str)
+        Patient's id, and fact to what a row says of it; an empty text says nothing.
+
+    Returns
+    -------
+    dict of str to str
+        Patient's id to what is contradictory.
+
+    Examples
+    --------
+    >>> contradictions([("P1", {"sex": "F"}), ("P1", {"sex": "M"}), ("P2", {"sex": ""}), ("P2", {"sex": "F"})])
+    {'P1': "sex 'F' and 'M'"}
+    """
+    stated: dict[str, dict[str, dict[str, str]]] = {}
+    for patient, facts in statements:
+        for fact, text in facts.items():
+            if text.strip():
+                stated.setdefault(patient, {}).setdefault(fact, {}).setdefault(text.strip().casefold(), text.strip())
+    found = {}
+    for patient, facts_of in stated.items():
+        several = [f"{fact} {' and '.join(map(repr, v.values()))}" for fact, v in facts_of.items() if len(v) > 1]
+        if several:
+            found[patient] = "; ".join(several)
+    return found
+
+
 def image_names(patients: Mapping[str, str]) -> dict[str, str]:
     """A name for each image file: its stem; where several files share it, with the patient or the folders before it.
 

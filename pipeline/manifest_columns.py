@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from ..features.case import Laterality
 from ..features.errors import CaseError, CohortError
@@ -31,6 +32,15 @@ CLINICAL: dict[str, tuple[str, ...]] = {
     "density": ("density", "breast_density", "breast_density_acr", "acr"),
 }
 """Clinical columns that are taken without being named."""
+
+PERSON: dict[str, tuple[str, ...]] = {
+    "birth year": ("birth_year", "year_of_birth", "birthyear", "yob"),
+    "birth date": ("birth_date", "date_of_birth", "birthdate", "dob", "patient_birth_date"),
+    "sex": ("sex", "gender", "patient_sex"),
+}
+"""What cannot differ between two rows of one person."""
+
+OLDEST = 120
 
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "CV", "AT", "RL", "RM")
 """Views as in DICOM's View Position, and the usual additional ones."""
@@ -122,6 +132,55 @@ def known_clinical(columns: Sequence[str]) -> dict[str, str]:
     {'age': 'Patient Age'}
     """
     return _match(CLINICAL, columns)
+
+
+def person_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Facts that are the same for all of a person's rows, each with its column.
+
+    Examples
+    --------
+    >>> person_columns(["Sex", "age"])
+    {'sex': 'Sex'}
+    """
+    return _match(PERSON, columns)
+
+
+def implausible(cells: Mapping[str, str], today: date) -> list[str]:
+    """What no row of a living person says: an age over 120 or below 0, a date or birth year still to come.
+
+    Dates are those of columns with ``date`` in their name, and only ISO 8601 (2024-01-31) is read: no order of
+    day and month is guessed.
+
+    Examples
+    --------
+    >>> implausible({"age": "140", "exam_date": "2031-01-01"}, date(2026, 1, 1))
+    ["age '140' is not between 0 and 120", "exam_date '2031-01-01' is in the future"]
+    """
+    ages, years = _match({"age": CLINICAL["age"]}, list(cells)), _match({"year": PERSON["birth year"]}, list(cells))
+    found = []
+    for column, text in cells.items():
+        number = _number(text)
+        if column in ages.values() and number is not None and not 0 <= number <= OLDEST:
+            found.append(f"{column} {text!r} is not between 0 and {OLDEST}")
+        if column in years.values() and number is not None and number > today.year or _is_later(column, text, today):
+            found.append(f"{column} {text!r} is in the future")
+    return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _is_later(column: str, text: str, today: date) -> bool:
+    if "date" not in plain_name(column):
+        return False
+    try:
+        return date.fromisoformat(text.strip()[:10]) > today
+    except ValueError:
+        return False
 
 
 def _match(wanted: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from skimage.measure import approximate_polygon, find_contours
 
 from ..features.crop import Crop
 from ..features.mask import Mask
@@ -124,6 +123,8 @@ def contour_path(mask: Mask) -> str:
     """
     # One pixel of nothing around it closes the line of a lesion that is cut by the crop's edge.
     # Pixel centres lie at whole numbers here and at halves on the page.
+    from skimage.measure import approximate_polygon, find_contours  # slow to import, and an extraction draws nothing
+
     parts = []
     for line in find_contours(np.pad(mask, 1).astype(np.float64), 0.5):
         points = approximate_polygon(line, _TOLERANCE_PX)[:-1] - 0.5

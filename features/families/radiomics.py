@@ -1,66 +1,73 @@
-"""Handcrafted features: pyradiomics on true two-dimensional images.
+"""Handcrafted features: pyradiomics' numbers on true two-dimensional images, under pyradiomics' own names.
 
-The numbers are pyradiomics' own, under pyradiomics' own names, by these rules:
+Two engines give the same numbers (relative 1e-9) and share one contract:
 
-- **Two dimensions.** A picture goes in as a 2-D SimpleITK image. A one-slice volume would lose the LoG
-  features in silence. What a parameter file asks of volumes only (class ``shape``, ``LBP3D``, ``force2D``) is
+- ``native`` (default): compiled loops on the region and the margin that each filter needs, many times faster.
+- ``pyradiomics``: the reference, on the whole image. It also takes what the native engine does not serve.
+- ``verify``: both on a stated sample of the pictures; a difference over 1e-6 stops the run.
+
+Rules for both:
+
+- **Two dimensions.** What a parameter file asks of volumes only (class ``shape``, ``LBP3D``, ``force2D``) is
   taken out, said once, and recorded in the provenance.
-- **float64.** Pixels of every type are handed over as float64. With a fixed bin count this gives exactly what
-  pyradiomics gives on the same integer file. With a fixed bin width pyradiomics computes the last edge in the
-  file's own type, which overflows on 8-bit images (a region from 6 to 252 at width 25 gets 2 levels for 11);
-  here it gets 11. Where a parameter file resamples, interpolated values are not cut to integers.
+- **float64.** Pixels of every type are taken as float64, so that no type overflows in the discretisation.
 - **Pixels.** Lengths and areas count pixels. Millimetres are used only with ``units: mm`` and an image that
   states its spacing. The ``mm`` inside a LoG feature's name is pyradiomics' text, not a unit.
-- **Nothing silent.** A feature that pyradiomics leaves out or returns as not finite is a failure that names it.
-
-Reference: van Griethuysen et al., Cancer Res 2017, doi 10.1158/0008-5472.CAN-17-0339.
+- **Nothing silent.** A feature that is left out or not finite is a failure that names it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
-import logging
-import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import SimpleITK
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from ..case import Case, PictureKey
-from ..errors import ImageError, StudyError
+from ..errors import CaseError, EngineError, ImageError, MaskError, StudyError
 from ..failure import Failure
 from ..family import FamilyRow
 from ..image import Image
 from ..mask import Mask, MaskRules
-from ..parameters import naming_only, read_parameters, two_dimensional
+from ..native.engine import VERSION, NativeEngine
+from ..native.ibsi import IbsiRules
+from ..native.ibsi_engine import IbsiEngine
+from ..native.region import kept_fraction
+from ..native.request import NotServed
+from ..parameters import read_parameters, two_dimensional
 from ..reading import read_case, require_varied_region
 from ..settings import Settings as BaseSettings
 from ..settings import nearest
 
+if TYPE_CHECKING:
+    from ..reference import ReferenceEngine
+
 NAME = "radiomics"
-DEFAULT_PRESET = "cem-2d"
-PACKAGES = ("pyradiomics-bhklab", "SimpleITK", "numpy", "PyWavelets", "scikit-image")
+DEFAULT_PRESET, IBSI_PRESET = "cem-2d", "ibsi"
+PACKAGES = ("SimpleITK", "numpy", "PyWavelets")
+TOLERANCE = 1e-6
 _SOURCES = ("preset", "parameter_file", "parameters")
-_N_NAMED = 12
 
 
 class Settings(BaseSettings):
-    """What pyradiomics is asked for: a preset, a pyradiomics parameter file, or the same inline."""
+    """What is asked: a preset, a pyradiomics parameter file, or the same inline."""
 
     preset: str | None = Field(default=None, description="cem-2d unless one of the other two is given")
     parameter_file: Path | None = Field(default=None, description="pyradiomics YAML or JSON; becomes `parameters`")
     parameters: dict[str, Any] | None = Field(default=None, description="content of a pyradiomics parameter file")
     units: Literal["px", "mm"] = Field(default="px", description="mm needs images that state their spacing")
     max_bins: int = Field(default=1024, ge=2, description="more grey levels than this in a region are refused")
+    engine: Literal["native", "pyradiomics", "verify"] = Field(default="native", description="who computes")
+    verify_share: float = Field(default=0.1, gt=0, le=1, description="share of pictures that `verify` computes twice")
+    ibsi: IbsiRules | None = Field(
+        default=None, description="IBSI's definitions and re-segmentation; preset ibsi has them"
+    )
+    min_kept: float = Field(default=0.5, ge=0, le=1, description="least share of a region after re-segmentation")
 
     @model_validator(mode="before")
     @classmethod
@@ -90,8 +97,12 @@ class Settings(BaseSettings):
                 "resampledPixelSpacing is in millimetres: set units: mm, for images that state their spacing, "
                 "or take it out of the parameters"
             )
-        _extractor(_as_key(asked), self.max_bins)
+        _engines(_as_key(asked), self.max_bins, self.engine, self.ibsi_rules())
         return self
+
+    def ibsi_rules(self) -> IbsiRules | None:
+        """IBSI's rules, where they are asked for: by the preset ibsi, or beside other parameters."""
+        return self.ibsi or (IbsiRules() if self.preset == IBSI_PRESET else None)
 
     def asked(self) -> dict[str, Any]:
         """The content of the pyradiomics parameter file that these settings mean, as written."""
@@ -114,26 +125,55 @@ class Family:
         self.settings = settings
         self.rules = rules
         self._asked, self._notes = two_dimensional(settings.asked())
-        self._extractor = _extractor(_as_key(self._asked), settings.max_bins)
+        self._native, self._reference, unserved = _engines(
+            _as_key(self._asked), settings.max_bins, settings.engine, settings.ibsi_rules()
+        )
+        self._notes = [f"taken out of the parameters: {note}" for note in self._notes]
+        if unserved:
+            self._notes.append(f"computed by pyradiomics, as the native engine does not serve {unserved}")
+        first = self._native or self._reference
+        assert first is not None
+        self._engine: NativeEngine | ReferenceEngine = first
+        self.n_verified = 0
 
     def columns(self, pictures: Sequence[PictureKey]) -> list[str]:
         """Names of the columns that a cohort with these pictures has, in table order."""
-        return [f"{NAME}:{key.name}:{feature}" for key in pictures for feature in self._extractor.names]
+        return [f"{NAME}:{key.name}:{feature}" for key in pictures for feature in self._engine.names]
+
+    def identity(self) -> dict[str, Any]:
+        """All that the numbers of a picture depend on, other than the picture and its mask."""
+        return {
+            "parameters": self._asked,
+            "units": self.settings.units,
+            "max_bins": self.settings.max_bins,
+            "min_kept": self.settings.min_kept,
+            "engine": self._used(),
+            "versions": self._versions(),
+        }
 
     def provenance(self) -> dict[str, Any]:
-        """Parameters as handed to pyradiomics, notes on what was taken out of them, units and versions."""
+        """Parameters as computed, notes on what was taken out of them, units, engine and versions."""
+        verify = {"verify_share": self.settings.verify_share} if self.settings.engine == "verify" else {}
         return {
             "preset": self.settings.preset,
             "parameters": self._asked,
-            "notes": [f"taken out of the parameters: {note}" for note in self._notes],
+            "notes": self._notes,
             "units": self.settings.units,
             "max_bins": self.settings.max_bins,
             "pixel_type": "float64",
-            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+            "engine": self._used(),
+            **verify,
+            "versions": self._versions(),
         }
 
     def extract(self, cases: Sequence[Case]) -> list[FamilyRow]:
-        """One row per case, in order."""
+        """One row per case, in order.
+
+        Raises
+        ------
+        EngineError
+            With ``engine: verify``, where the engines differ.
+        """
         return [self._case(case) for case in cases]
 
     def _case(self, case: Case) -> FamilyRow:
@@ -141,27 +181,79 @@ class Family:
         row = FamilyRow(case.case_id, failures=list(reading.failures))
         for key, (image, mask) in reading.usable.items():
             try:
-                values, problems = self._picture(image, mask)
-            except ImageError as error:
-                row.failures.append(Failure(case.case_id, NAME, error.code, str(error), key.name))
+                values, problems = self._picture(image, mask, f"{case.case_id} {key.name}")
+            except CaseError as error:
+                stage = "mask" if isinstance(error, MaskError) else NAME
+                row.failures.append(Failure(case.case_id, stage, error.code, str(error), key.name))
                 continue
             row.values.update({f"{NAME}:{key.name}:{feature}": value for feature, value in values.items()})
             row.failures.extend(Failure(case.case_id, NAME, code, reason, key.name) for code, reason in problems)
         return row
 
-    def _picture(self, image: Image, mask: Mask) -> tuple[dict[str, float], list[tuple[str, str]]]:
+    def _picture(self, image: Image, mask: Mask, name: str) -> tuple[dict[str, float], list[tuple[str, str]]]:
         require_varied_region(image, mask)
         spacing = _spacing(image, self.settings.units)
-        label = int(self._asked.get("setting", {}).get("label", 1))
-        labelled = mask.astype(np.uint32) * np.uint32(label)
-        return self._extractor.measure(as_sitk(image.pixels.astype(np.float64), spacing), as_sitk(labelled, spacing))
+        self._require_kept(image, mask, spacing)
+        values, problems = self._engine.measure(image.pixels, mask, spacing)
+        if self.settings.engine == "verify" and self._reference is not self._engine and self._is_sampled(name):
+            assert self._reference is not None
+            expected, _ = self._reference.measure(image.pixels, mask, spacing)
+            require_equal(values, expected, name)
+        return values, problems
+
+    def _require_kept(self, image: Image, mask: Mask, spacing: tuple[float, float]) -> None:
+        settings = self._asked.get("setting") or {}
+        if isinstance(self._native, IbsiEngine):
+            kept = self._native.kept_fraction(image.pixels, mask, spacing)
+        elif settings.get("resegmentRange"):
+            kept = kept_fraction(image.pixels, mask, spacing, settings)
+        else:
+            return
+        if kept < self.settings.min_kept:
+            raise MaskError(
+                "roi.resegmented",
+                f"re-segmentation keeps {kept:.1%} of the region, at least {self.settings.min_kept:.0%} is asked for; "
+                "widen resegmentRange or set min_kept",
+            )
+
+    def _is_sampled(self, name: str) -> bool:
+        """Whether `verify` takes this picture: by its name, so that the sample is the same in every run."""
+        place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+        return place < self.settings.verify_share
+
+    def _used(self) -> str:
+        if self._native is None:
+            return "pyradiomics"
+        if isinstance(self._native, IbsiEngine):
+            return f"native {VERSION}, IBSI's definitions {self._native.rules.model_dump_json(exclude_none=True)}"
+        return f"native {VERSION}" + (", verified against pyradiomics" if self.settings.engine == "verify" else "")
+
+    def _versions(self) -> dict[str, str]:
+        names = (*PACKAGES, *(["numba"] if self._native is not None else ["scikit-image"]))
+        if self._reference is not None:
+            names = ("pyradiomics-bhklab", *names)
+        return {name: importlib.metadata.version(name) for name in names}
 
 
-def as_sitk(pixels: NDArray[Any], spacing: tuple[float, float]) -> Any:
-    """A 2-D SimpleITK image; `spacing` is rows, columns, as in DICOM, and SimpleITK wants x, y."""
-    image = SimpleITK.GetImageFromArray(pixels)
-    image.SetSpacing((spacing[1], spacing[0]))
-    return image
+def require_equal(values: dict[str, float], expected: dict[str, float], name: str) -> None:
+    """Refuse features of the two engines that differ by more than :data:`TOLERANCE`, relative.
+
+    Raises
+    ------
+    EngineError
+        That names the worst feature.
+    """
+    if values.keys() != expected.keys():
+        differing = sorted(values.keys() ^ expected.keys())
+        raise EngineError(
+            f"{name}: one engine gives {len(differing)} features that the other does not: {differing[:3]}"
+        )
+    worst, feature = max((abs(values[f] - e) / max(abs(e), TOLERANCE), f) for f, e in expected.items())
+    if worst > TOLERANCE:
+        raise EngineError(
+            f"{name}: the engines differ in {feature}: native {values[feature]!r}, pyradiomics {expected[feature]!r}; "
+            "use engine: pyradiomics, and report this"
+        )
 
 
 def _spacing(image: Image, units: str) -> tuple[float, float]:
@@ -200,95 +292,26 @@ def _as_key(parameters: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _extractor(parameters: str, max_bins: int) -> _Extractor:
-    try:
-        with _quiet():
-            return _Extractor(json.loads(parameters), max_bins)
-    except (RuntimeError, ValueError, TypeError, LookupError) as error:
-        raise StudyError(f"pyradiomics refuses the parameters: {' '.join(str(error).split())}") from None
-
-
-class _Extractor(RadiomicsFeatureExtractor):  # type: ignore[misc]
-    """pyradiomics with a limit on grey levels, and the names of what it should return."""
-
-    def __init__(self, parameters: dict[str, Any], max_bins: int) -> None:
-        super().__init__(parameters)
-        self.addProvenance(False)
-        self.max_bins = max_bins
-        self.left_out: dict[str, int] = {}
-        self.names = _names(parameters)
-
-    def computeFeatures(self, image: Any, mask: Any, imageTypeName: str, **kwargs: Any) -> dict[str, Any]:  # noqa: N802
-        """Features of one filtered image, unless a texture matrix of it would fill the memory."""
-        n_bins = _count_bins(image, mask, kwargs)
-        if n_bins > self.max_bins:
-            self.left_out[imageTypeName] = n_bins
-            return {}
-        found: dict[str, Any] = super().computeFeatures(image, mask, imageTypeName, **kwargs)
-        return found
-
-    def measure(self, image: Any, mask: Any) -> tuple[dict[str, float], list[tuple[str, str]]]:
-        """Finite features of a region by name, and a code and reason for each kind that is absent."""
-        self.left_out = {}
+def _engines(
+    parameters: str, max_bins: int, engine: str, ibsi: IbsiRules | None
+) -> tuple[NativeEngine | None, ReferenceEngine | None, str | None]:
+    """The engines that a choice needs, and what the native one does not serve. pyradiomics is imported if needed."""
+    asked = json.loads(parameters)
+    if ibsi is not None:
+        if engine != "native":
+            raise StudyError(f"engine: {engine}: pyradiomics has other definitions than IBSI; use engine: native")
         try:
-            with _quiet():
-                found = {name: float(value) for name, value in self.execute(image, mask).items()}
-        except (ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError) as error:
-            reason = f"pyradiomics refuses this region: {' '.join(str(error).split())}"
-            raise ImageError("radiomics.refused", reason) from None
-        problems = [
-            ("bins.too_many", f"{name}: {n} grey levels in the region, at most {self.max_bins}; use a wider bin")
-            for name, n in self.left_out.items()
-        ]
-        absent = [n for n in self.names if n not in found and n.split("_", 1)[0] not in self.left_out]
-        bad = [name for name, value in found.items() if not math.isfinite(value)]
-        if absent:
-            problems.append(("feature.missing", f"pyradiomics left out {_listed(absent)}"))
-        if bad:
-            problems.append(("feature.nonfinite", f"not a finite number: {_listed(bad)}"))
-        return {name: value for name, value in found.items() if math.isfinite(value)}, problems
+            return IbsiEngine(asked, max_bins, ibsi), None, None
+        except NotServed as refusal:
+            raise StudyError(f"parameters: not served with IBSI's definitions: {refusal}") from None
+    native, unserved = None, None
+    if engine != "pyradiomics":
+        try:
+            native = NativeEngine(asked, max_bins)
+        except NotServed as refusal:
+            unserved = str(refusal)
+    if native is not None and engine == "native":
+        return native, None, None
+    from ..reference import ReferenceEngine  # pyradiomics takes a second to import
 
-
-def _count_bins(image: Any, mask: Any, kwargs: dict[str, Any]) -> int:
-    if kwargs.get("binCount") is not None:
-        return int(kwargs["binCount"])
-    width = kwargs.get("binWidth", 25)
-    values = SimpleITK.GetArrayViewFromImage(image)[SimpleITK.GetArrayViewFromImage(mask) == kwargs.get("label", 1)]
-    low, high = float(values.min()), float(values.max())
-    # A filter may overflow to infinity: no bins can be counted then, and pyradiomics says why it stops.
-    return int(high // width - low // width) + 1 if math.isfinite(high - low) else 0
-
-
-def _names(parameters: dict[str, Any]) -> list[str]:
-    """Names that these parameters lead to: pyradiomics itself is asked, on a small image of noise."""
-    probe = naming_only(parameters)
-    sigmas = [s for part in (probe["setting"], *probe["imageType"].values()) for s in part.get("sigma", [])]
-    side = 2 * math.ceil(max([32.0, *sigmas]))
-    pixels = np.random.default_rng(0).uniform(0.0, 255.0, (side, side))
-    mask = np.zeros((side, side), dtype=np.uint8)
-    mask[8:-8, 8:-8] = 1
-    extractor = RadiomicsFeatureExtractor(probe, binCount=8, additionalInfo=False)
-    return list(extractor.execute(as_sitk(pixels, (1.0, 1.0)), as_sitk(mask, (1.0, 1.0))))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
-    return ", ".join(names[:_N_NAMED]) + more
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No log lines or warnings of pyradiomics: what matters of them becomes a failure with a name."""
-    loggers = [logging.getLogger(name) for name in ("radiomics", "pykwalify")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=RuntimeWarning)  # 0 / 0 in a degenerate matrix
-            warnings.filterwarnings("ignore", message="Applying `local_binary_pattern`")  # float64 of integers
-            warnings.filterwarnings("ignore", message="the load_module", category=DeprecationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    return native, ReferenceEngine(asked, max_bins), unserved

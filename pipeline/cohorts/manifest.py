@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,17 @@ from ...features.imagefile import ImageFile
 from ...features.mask import MaskSource
 from ...features.settings import Settings as BaseSettings
 from ..cohort import Cohort, Note
-from ..identity import image_names, refuse_ambiguous, refuse_repeated
+from ..identity import contradictions, image_names, refuse_ambiguous, refuse_repeated
 from ..labels import PROBLEM_TEXT, settle_all, statement_of, value_of
-from ..manifest_columns import ManifestColumns, find_columns, parse_image_type, parse_laterality, parse_view
+from ..manifest_columns import (
+    ManifestColumns,
+    find_columns,
+    implausible,
+    parse_image_type,
+    parse_laterality,
+    parse_view,
+    person_columns,
+)
 from ..masks.label_image import LabelImage
 from ..masks.via import ViaImage, ViaMask, read_via
 from ..roots import Roots
@@ -81,6 +90,7 @@ def read(settings: Settings) -> Cohort:
     reader = _Reader(settings, columns, _by_image(settings, columns, where))
     rows = reader.rows(frame)
     refuse_ambiguous((row.patient_id for row in rows), what="patient id", where=where)
+    rows = reader.consistent(rows)
     names = (f"{row.case_id} {row.key.name}" for row in rows if row.key is not None)
     refuse_repeated(names, what="a picture", where=where, advice="keep one row of each, or add case_id")
     cases = tuple(reader.cases(rows))
@@ -131,6 +141,24 @@ class _Reader:
             except CaseError as error:
                 self.failures.append(Failure(stem or f"row {line}", "cohort", error.code, f"row {line}: {error}"))
         return found
+
+    def consistent(self, rows: list[_Row]) -> list[_Row]:
+        """Rows without those of two persons who share an id; what no person's row says is warned of."""
+        if not rows:
+            return rows
+        facts, today = person_columns(list(rows[0].cells)), date.today()
+        said = ((row.patient_id, {fact: row.cells[column] for fact, column in facts.items()}) for row in rows)
+        clashing = contradictions(said)
+        for row in rows:
+            if row.patient_id in clashing:
+                reason = f"row {row.line}: patient id {row.patient_id!r} is stated with {clashing[row.patient_id]}"
+                advice = "give two persons two ids, or correct the table"
+                self.failures.append(Failure(row.case_id, "cohort", "id.conflict", f"{reason}; {advice}"))
+                continue
+            for oddity in implausible(row.cells, today):
+                reason = f"row {row.line}: {oddity}; it is used as it stands: correct the table"
+                self.failures.append(Failure(row.case_id, "cohort", "row.implausible", reason, state="warned"))
+        return [row for row in rows if row.patient_id not in clashing]
 
     def _image_case_ids(self, records: list[dict[str, str]]) -> list[str]:
         """The column of case ids; else names of the files, with the mask's label where an image has several."""

@@ -1,0 +1,1 @@
+"""The native engine: pyradiomics' two-dimensional numbers from compiled loops."""

@@ -1,0 +1,95 @@
+"""Grey levels: the values of a region sorted into bins.
+
+IBSI: fixed bin number K15C, fixed bin size Q3RU. As in pyradiomics, bins of fixed width have their edges at multiples
+of the width, and edges are computed in the type of the values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Levels = NDArray[np.int32]
+
+
+def count_bins(values: NDArray[Any], *, bin_width: float | None, bin_count: int | None) -> int:
+    """How many grey levels there would be, before anything is made for them.
+
+    Examples
+    --------
+    >>> count_bins(np.array([3.0, 52.0]), bin_width=25, bin_count=None)
+    3
+    """
+    if bin_count is not None:
+        return bin_count
+    assert bin_width is not None
+    return int(float(values.max()) // bin_width - float(values.min()) // bin_width) + 1
+
+
+def bin_edges(values: NDArray[Any], *, bin_width: float | None, bin_count: int | None) -> NDArray[Any]:
+    """Edges of the bins, one more than there are bins; the type is that of the values.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64
+        Grey values of the region.
+    bin_width : float, optional
+        Edges at its multiples, from the last one not above the minimum.
+    bin_count : int, optional
+        Number of equal bins from minimum to maximum; wins over `bin_width`.
+
+    Examples
+    --------
+    >>> bin_edges(np.array([54.0, 166.0]), bin_width=25, bin_count=None).tolist()
+    [50.0, 75.0, 100.0, 125.0, 150.0, 175.0, 200.0]
+    """
+    low, high = values.min(), values.max()
+    if bin_count is not None:
+        edges: NDArray[Any] = np.histogram_bin_edges(np.array([low, high]), bin_count)
+        edges[-1] += 1  # the maximum belongs to the last bin
+        return edges
+    edges = np.arange(low - (low % bin_width), high + 2 * bin_width, bin_width)
+    return edges if len(edges) > 1 else np.array([edges[0] - 0.5, edges[0] + 0.5])
+
+
+def discretise(values: NDArray[Any], *, bin_width: float | None, bin_count: int | None) -> tuple[Levels, int]:
+    """Grey levels of a region, from 1 on, and the largest of them.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64, shape (pixels,)
+    bin_width, bin_count
+        As in :func:`bin_edges`.
+
+    Examples
+    --------
+    >>> discretise(np.array([0.0, 24.9, 25.0, 60.0]), bin_width=25, bin_count=None)
+    (array([1, 1, 2, 3], dtype=int32), 3)
+    """
+    edges = bin_edges(values, bin_width=bin_width, bin_count=bin_count).astype(np.float64)
+    levels = np.empty(values.size, dtype=np.int32)
+    step = (edges[-2] - edges[0]) / max(len(edges) - 2, 1)
+    top = _sort_in(values, edges, 1 / step if step > 0 else 0.0, levels)
+    return levels, int(top)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _sort_in(values, edges, per_unit, levels):  # type: ignore[no-untyped-def]
+    """Edges not above each value. The place is computed, and put right where rounding misses it by one."""
+    last = edges.size - 1
+    for k in range(values.size):
+        level = int((values[k] - edges[0]) * per_unit) + 1
+        levels[k] = min(max(level, 1), last)
+    top = 0
+    for k in range(values.size):
+        value, level = values[k], levels[k]
+        while level > 1 and value < edges[level - 1]:
+            level -= 1
+        while level <= last and value >= edges[level]:
+            level += 1
+        levels[k] = level
+        top = max(top, level)
+    return top

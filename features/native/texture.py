@@ -1,0 +1,111 @@
+"""The texture classes of one discretised region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import glcm, gldm, glrlm, glszm, matrices, ngtdm
+from .matrices_far import count_far_neighbours, count_far_pairs, offsets
+
+CLASSES = {"glcm": glcm, "glrlm": glrlm, "glszm": glszm, "gldm": gldm, "ngtdm": ngtdm}
+"""Class to the module that computes it, with its FEATURES."""
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TextureSettings:
+    """Settings of the texture classes, as pyradiomics has them.
+
+    Parameters
+    ----------
+    distances : tuple of int
+        Pixels to a neighbour (glcm, gldm, ngtdm), the larger of rows and columns.
+    weighting_norm : str, optional
+        Add directions up, weighted by their length under this norm (glcm, glrlm), instead of averaging features.
+    symmetrical_glcm : bool
+    gldm_a : int
+        Largest difference of dependent levels.
+    spacing : tuple of float
+        Of rows and of columns, for the weights.
+    """
+
+    distances: tuple[int, ...] = (1,)
+    weighting_norm: str | None = None
+    symmetrical_glcm: bool = True
+    gldm_a: int = 0
+    spacing: tuple[float, float] = (1.0, 1.0)
+
+
+def measure(
+    levels: NDArray[np.int32], n_levels: int, classes: Mapping[str, Sequence[str]], settings: TextureSettings
+) -> dict[tuple[str, str], float]:
+    """Features by class and name; nan where a matrix is empty.
+
+    Parameters
+    ----------
+    levels : ndarray of int32, shape (rows, columns)
+        1 to n_levels in the region, 0 elsewhere.
+    n_levels : int
+        Largest level.
+    classes : mapping of str to sequence of str
+        Names of the features of each class.
+    settings : TextureSettings
+    """
+    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), dtype=np.int32)
+    framed[1:-1, 1:-1] = levels
+    found: dict[tuple[str, str], float] = {}
+    for kind, names in classes.items():
+        values = dict(
+            zip(CLASSES[kind].FEATURES, _class(kind, names, framed, n_levels, settings).tolist(), strict=True)
+        )
+        found.update({(kind, name): values[name] for name in names})
+    return found
+
+
+def _class(kind: str, names: Sequence[str], framed: NDArray[np.int32], n_levels: int, settings: TextureSettings) -> F64:
+    near = settings.distances == (1,)
+    steps = offsets(settings.distances)
+    if kind == "glcm":
+        pairs = matrices.count_pairs(framed, n_levels) if near else count_far_pairs(framed, n_levels, steps)
+        weights = _glcm_weights(steps, settings)
+        return glcm.measure(pairs, symmetrical=settings.symmetrical_glcm, weights=weights, with_mcc="MCC" in names)
+    if kind == "glrlm":
+        return glrlm.measure(matrices.count_runs(framed, n_levels), weights=_glrlm_weights(settings))
+    if kind == "glszm":
+        return glszm.measure(*matrices.find_zones(framed), n_levels)
+    if near and kind == "gldm":
+        return gldm.measure(matrices.count_dependence(framed, n_levels, settings.gldm_a))
+    if near:
+        return ngtdm.measure(matrices.count_neighbours(framed, n_levels))
+    dependence, neighbours = count_far_neighbours(framed, n_levels, steps, settings.gldm_a)
+    return gldm.measure(dependence) if kind == "gldm" else ngtdm.measure(neighbours)
+
+
+def _lengths(steps: NDArray[np.int64], settings: TextureSettings) -> F64 | None:
+    """Length of each step under the norm, in units of the spacing."""
+    norm = settings.weighting_norm
+    if norm is None:
+        return None
+    part = np.abs(steps) * np.array(settings.spacing)
+    if norm == "infinity":
+        return part.max(axis=1)
+    if norm == "euclidean":
+        return np.sqrt((part**2).sum(axis=1))
+    return part.sum(axis=1) if norm == "manhattan" else np.ones(len(steps))
+
+
+def _glcm_weights(steps: NDArray[np.int64], settings: TextureSettings) -> F64 | None:
+    lengths = _lengths(steps, settings)
+    if lengths is None or settings.weighting_norm == "no_weighting":
+        return lengths
+    weights: F64 = np.exp(-(lengths**2))
+    return weights
+
+
+def _glrlm_weights(settings: TextureSettings) -> F64 | None:
+    return _lengths(np.array(matrices.FORWARD), settings)
