@@ -25,8 +25,8 @@ def count_bins(values: NDArray[Any], *, bin_width: float | None, bin_count: int 
     """
     if bin_count is not None:
         return bin_count
-    assert bin_width is not None
-    return int(float(values.max()) // bin_width - float(values.min()) // bin_width) + 1
+    width = float(bin_width or 0)
+    return int(float(values.max()) // width - float(values.min()) // width) + 1
 
 
 def bin_edges(values: NDArray[Any], *, bin_width: float | None, bin_count: int | None) -> NDArray[Any]:
@@ -46,12 +46,12 @@ def bin_edges(values: NDArray[Any], *, bin_width: float | None, bin_count: int |
     >>> bin_edges(np.array([54.0, 166.0]), bin_width=25, bin_count=None).tolist()
     [50.0, 75.0, 100.0, 125.0, 150.0, 175.0, 200.0]
     """
-    low, high = values.min(), values.max()
+    low, high, width = values.min(), values.max(), bin_width or 0
     if bin_count is not None:
         edges: NDArray[Any] = np.histogram_bin_edges(np.array([low, high]), bin_count)
         edges[-1] += 1  # the maximum belongs to the last bin
         return edges
-    edges = np.arange(low - (low % bin_width), high + 2 * bin_width, bin_width)
+    edges = np.arange(low - (low % width), high + 2 * width, width)
     return edges if len(edges) > 1 else np.array([edges[0] - 0.5, edges[0] + 0.5])
 
 
@@ -80,16 +80,14 @@ def discretise(values: NDArray[Any], *, bin_width: float | None, bin_count: int 
 def _sort_in(values, edges, per_unit, levels):  # type: ignore[no-untyped-def]
     """Edges not above each value. The place is computed, and put right where rounding misses it by one."""
     last = edges.size - 1
+    first = edges[0]
     for k in range(values.size):
-        level = int((values[k] - edges[0]) * per_unit) + 1
-        levels[k] = min(max(level, 1), last)
+        levels[k] = min(max(int((values[k] - first) * per_unit) + 1, 1), last)
     top = 0
     for k in range(values.size):
         value, level = values[k], levels[k]
-        while level > 1 and value < edges[level - 1]:
-            level -= 1
-        while level <= last and value >= edges[level]:
-            level += 1
+        level -= (value < edges[level - 1]) & (level > 1)
+        level += value >= edges[level]
         levels[k] = level
         top = max(top, level)
     return top

@@ -123,7 +123,7 @@ class NativeEngine:
             found.update({f"{name}_firstorder_{feature}": value for feature, value in statistics.items()})
         if classes:
             grid = np.zeros(whole.mask.shape, dtype=np.int32)
-            grid[whole.mask] = levels
+            grid.reshape(-1)[whole.places] = levels
             measured = texture.measure(grid, n_levels, classes, texture_settings(image, whole.spacing))
             found.update({f"{name}_{kind}_{feature}": value for (kind, feature), value in measured.items()})
         return []
@@ -178,10 +178,10 @@ def filtered(whole: Whole, image: ImageRequest) -> Iterator[tuple[str, NDArray[A
             settings.get("level", 1),
         )
         for name, values in wavelet_filter(whole.pixels, whole.box, wavelet, start_level=start, n_levels=level):
-            yield name, values[whole.mask]
+            yield name, whole.taken(values)
     elif kind == "Gradient":
         use = settings.get("gradientUseSpacing", True)
-        yield "gradient", gradient_filter(whole.pixels, whole.box, whole.spacing, use_spacing=use)[whole.mask]
+        yield "gradient", whole.taken(gradient_filter(whole.pixels, whole.box, whole.spacing, use_spacing=use))
     else:
         yield "lbp-2D", lbp_filter(
             whole.pixels, whole.box, whole.mask, radius=settings.get("lbp2DRadius", 1),
@@ -194,7 +194,7 @@ def _laplacians(whole: Whole, sigmas: list[float]) -> Iterator[tuple[str, NDArra
     for sigma in sigmas:
         fits = all(n >= math.ceil(sigma / s) + 1 for n, s in zip(shape, whole.spacing, strict=True))
         if min(shape) >= 4 and fits:
-            yield log_name(sigma), log_filter(whole.pixels, whole.box, sigma, whole.spacing)[whole.mask]
+            yield log_name(sigma), whole.taken(log_filter(whole.pixels, whole.box, sigma, whole.spacing))
 
 
 def texture_settings(image: ImageRequest, spacing: tuple[float, float]) -> texture.TextureSettings:

@@ -62,7 +62,8 @@ def log_filter(pixels: NDArray[Any], box: Box, sigma: float, spacing: tuple[floa
     along_x = _along(np.ascontiguousarray(along_x.T), smooth[0], rows.start, rows.stop)
     along_y = _along(near, second[0], rows.start, rows.stop)
     along_y = _along(np.ascontiguousarray(along_y.T), smooth[1], columns.start, columns.stop).T
-    return _added(along_x, np.ascontiguousarray(along_y), spacing[1] ** 2, spacing[0] ** 2)
+    found: F32 = _added(along_x, np.ascontiguousarray(along_y), spacing[1] ** 2, spacing[0] ** 2)
+    return found
 
 
 class Coefficients(NamedTuple):

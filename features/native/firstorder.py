@@ -38,6 +38,7 @@ FEATURES = {
 
 DEPRECATED = ("StandardDeviation",)
 _EPS = np.spacing(1.0)
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def measure(
@@ -65,11 +66,9 @@ def measure(
     voxel_array_shift : float
         Added to the values before they are squared, where they may be negative.
     """
-    ordered = np.sort(values)
-    low, q1, median, q3, high = (_quantile(ordered, q) for q in (0.1, 0.25, 0.5, 0.75, 0.9))
-    mean = float(np.mean(values))
-    m2, m3, m4, absolute, energy = _moments(ordered, mean, float(voxel_array_shift))
-    inner = ordered[np.searchsorted(ordered, low, "left") : np.searchsorted(ordered, high, "right")]
+    smallest, largest, mean = float(values.min()), float(values.max()), float(np.mean(values))
+    low, q1, median, q3, high = _quantiles(values, smallest, largest)
+    m2, m3, m4, absolute, energy = _moments(values, mean, float(voxel_array_shift))
     share = np.bincount(levels)[1:] / levels.size
     share = share[share > 0]
     found = {
@@ -79,13 +78,13 @@ def measure(
         "Entropy": float(-np.sum(share * np.log2(share + _EPS))),
         "InterquartileRange": q3 - q1,
         "Kurtosis": m4 / m2**2 if m2 else 0.0,
-        "Maximum": float(ordered[-1]),
+        "Maximum": largest,
         "Mean": mean,
         "MeanAbsoluteDeviation": absolute,
         "Median": median,
-        "Minimum": float(ordered[0]),
-        "Range": float(ordered[-1] - ordered[0]),
-        "RobustMeanAbsoluteDeviation": float(_deviation(inner, float(np.mean(inner)))),
+        "Minimum": smallest,
+        "Range": largest - smallest,
+        "RobustMeanAbsoluteDeviation": float(_robust_deviation(values, low, high)),
         "RootMeanSquared": float(np.sqrt(energy / values.size)),
         "Skewness": m3 / m2**1.5 if m2 else 0.0,
         "TotalEnergy": energy * voxel_area,
@@ -96,14 +95,49 @@ def measure(
     return {name: found[name] for name in names}
 
 
-def _quantile(ordered: F64, q: float) -> float:
+def _quantiles(values: F64, smallest: float, largest: float) -> list[float]:
     """Linear between order statistics, rounded as numpy rounds."""
-    place = (ordered.size - 1) * q
-    k = int(place)
-    if k + 1 >= ordered.size:
-        return float(ordered[-1])
-    part, a, b = place - k, float(ordered[k]), float(ordered[k + 1])
-    return a + (b - a) * part if part < 0.5 else b - (b - a) * (1 - part)
+    places = [(values.size - 1) * q for q in _QUANTILES]
+    ranks = np.array([min(int(place) + step, values.size - 1) for place in places for step in (0, 1)])
+    found = _order_statistics(values, ranks, smallest, largest).reshape(-1, 2).tolist()
+    parts = [place - int(place) for place in places]
+    return [a + (b - a) * t if t < 0.5 else b - (b - a) * (1 - t) for (a, b), t in zip(found, parts, strict=True)]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _order_statistics(values, ranks, smallest, largest):  # type: ignore[no-untyped-def]
+    """Values of these ranks (ascending): only the cells of a fine histogram in which they lie are sorted."""
+    n_cells = max(min(values.size // 8, 4096), 1)
+    scale = n_cells / (largest - smallest) if largest > smallest else 0.0
+    cell = np.empty(values.size, dtype=np.int32)
+    count = np.zeros(n_cells + 1, dtype=np.int64)
+    for k in range(values.size):
+        cell[k] = min(int((values[k] - smallest) * scale), n_cells - 1)
+    for k in range(values.size):
+        count[cell[k] + 1] += 1
+    start = np.cumsum(count)
+    wanted = np.full(n_cells, -1, dtype=np.int64)
+    n_wanted = 0
+    home = np.empty(ranks.size, dtype=np.int64)
+    for r in range(ranks.size):
+        home[r] = np.searchsorted(start, ranks[r], side="right") - 1
+        if wanted[home[r]] < 0:
+            wanted[home[r]] = n_wanted
+            n_wanted += count[home[r] + 1]
+    members = np.empty(n_wanted, dtype=np.float64)
+    filled = wanted.copy()
+    for k in range(values.size):
+        if wanted[cell[k]] >= 0:
+            members[filled[cell[k]]] = values[k]
+            filled[cell[k]] += 1
+    out = np.empty(ranks.size, dtype=np.float64)
+    for r in range(ranks.size):
+        c = home[r]
+        first = wanted[c]
+        if r == 0 or home[r - 1] != c:
+            members[first : filled[c]].sort()
+        out[r] = members[first + ranks[r] - start[c]]
+    return out
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -131,11 +165,20 @@ def _moments(values, mean, shift):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _deviation(values, mean):  # type: ignore[no-untyped-def]
-    total = 0.0
+def _robust_deviation(values, low, high):  # type: ignore[no-untyped-def]
+    """Mean absolute deviation of the values from low to high, both included, from their own mean."""
+    total, n = 0.0, 0
     for start in range(0, values.size, 256):
         part = 0.0
         for k in range(start, min(start + 256, values.size)):
-            part += abs(values[k] - mean)
+            inside = (values[k] >= low) & (values[k] <= high)
+            part += values[k] if inside else 0.0
+            n += inside
         total += part
-    return total / values.size
+    mean, total = total / n, 0.0
+    for start in range(0, values.size, 256):
+        part = 0.0
+        for k in range(start, min(start + 256, values.size)):
+            part += abs(values[k] - mean) if (values[k] >= low) & (values[k] <= high) else 0.0
+        total += part
+    return total / n

@@ -44,9 +44,10 @@ _MCC = list(FEATURES).index("MCC")
 _EPS = float(np.spacing(1.0))
 # Eigenvalues closer than this many times the perturbation cannot be told apart by refining one of them.
 _SAFE_GAP = 100.0
+_NOTHING = 1e-13
 
 
-def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: bool) -> F64:
+def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: bool, n_present: int) -> F64:
     """The features in the order of :data:`FEATURES`.
 
     Parameters
@@ -59,6 +60,8 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
         Add the directions up with these weights, instead of averaging features over them.
     with_mcc : bool
         MCC costs as much as the others together; nan without it.
+    n_present : int
+        Levels that the region has.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
     p = pairs[there] / sums[there, None, None]
     found = _features(p)
     if with_mcc:
-        found[:, _MCC] = correlation_coefficients(p)
+        found[:, _MCC] = correlation_coefficients(p, n_present)
     defined = ~np.isnan(found)
     count = defined.sum(axis=0)
     mean: F64 = np.where(defined, found, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
@@ -173,10 +176,10 @@ def _features(p_all):  # type: ignore[no-untyped-def]  # noqa: C901
     return out
 
 
-def correlation_coefficients(p: F64) -> F64:
-    """Maximal correlation coefficient of each direction: root of the second eigenvalue of
+def correlation_coefficients(p: F64, n_present: int) -> F64:
+    """Maximal correlation coefficient of each direction: root of the second eigenvalue of Q.
 
-    ``Q(i, j) = sum_k p(i, k) p(j, k) / (px(i) py(k) + eps)``.
+    ``Q(i, j) = sum_k p(i, k) p(j, k) / (px(i) py(k) + eps)``
 
     Without eps, Q is similar to the square of a symmetric matrix, whose eigenvalues are cheap; eps, which counts where
     levels are rare, is then put right by inverse iteration on Q. Where that could take one eigenvalue for another, all
@@ -186,38 +189,50 @@ def correlation_coefficients(p: F64) -> F64:
     ----------
     p : ndarray, shape (directions, levels, levels)
         Probabilities.
+    n_present : int
+        Levels that the region has; 1 for a flat one.
     """
+    if n_present < 2:
+        return np.ones(len(p))
+    there = np.flatnonzero(p.sum(axis=(0, 1)) + p.sum(axis=(0, 2)))
+    if there.size < p.shape[1]:
+        p = np.ascontiguousarray(p[:, there][:, :, there])
+    if there.size < 2:  # other levels have no neighbours at all
+        return np.zeros(len(p))
+    if not np.array_equal(p, p.transpose(0, 2, 1)):
+        return np.array([_any_second(one) for one in p])
+    px = p.sum(axis=2)
+    root = np.sqrt(np.where(px > 0, px, 1.0))
+    squares = np.sort(np.linalg.eigvalsh(p / (root[:, :, None] * root[:, None, :])) ** 2, axis=1)
     out = np.empty(len(p))
-    for a, one in enumerate(p):
-        there = np.flatnonzero(one.sum(axis=1) + one.sum(axis=0))
-        if there.size < 2:
-            out[a] = 1.0  # one level only
-            continue
-        out[a] = _second(np.ascontiguousarray(one[np.ix_(there, there)]))
+    for a, (one, square) in enumerate(zip(p, squares, strict=True)):
+        shift = _EPS / _rarest(one, px[a])
+        gap = square[-1] - square[-2] if square.size == 2 else min(square[-1] - square[-2], square[-2] - square[-3])
+        if shift < _NOTHING:
+            out[a] = np.sqrt(square[-2])
+        elif min(gap, square[-2]) > _SAFE_GAP * shift:
+            out[a] = np.sqrt(_refined(_q(one, px[a], px[a]), square[-2]))
+        else:
+            out[a] = _any_second(one)
     return out
 
 
-def _second(p: F64) -> float:
-    px, py = p.sum(axis=1), p.sum(axis=0)
-    if px.all() and np.array_equal(p, p.T):
-        root = np.sqrt(px)
-        values = np.linalg.eigvalsh(p / np.outer(root, root))
-        squares = np.sort(values**2)
-        gap = (
-            squares[-1] - squares[-2]
-            if squares.size == 2
-            else min(squares[-1] - squares[-2], squares[-2] - squares[-3])
-        )
-        product = np.outer(px, py)
-        shift = _EPS / product[p > 0].min()
-        if shift < 1e-13:
-            return float(np.sqrt(squares[-2]))
-        if gap > _SAFE_GAP * shift and squares[-2] > _SAFE_GAP * shift:
-            return float(np.sqrt(_refined(_q(p, px, py), squares[-2])))
-    values = np.linalg.eigvals(_q(p, px, py))
+def _any_second(p: F64) -> float:
+    values = np.linalg.eigvals(_q(np.ascontiguousarray(p), p.sum(axis=1), p.sum(axis=0)))
     values.sort()
     second = complex(values[-2])
     return float(np.sqrt(second).real) if second.imag or second.real >= 0 else float("nan")
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _rarest(p, px):  # type: ignore[no-untyped-def]
+    """Smallest product of two levels' shares, of those that meet."""
+    least = 1.0
+    for i in range(px.size):
+        for j in range(px.size):
+            if p[i, j] > 0.0:
+                least = min(least, px[i] * px[j])
+    return least
 
 
 @numba.njit(cache=True, error_model="numpy")

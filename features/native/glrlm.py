@@ -65,9 +65,8 @@ def measure(runs: NDArray[np.int32], *, weights: F64 | None) -> F64:
     weights : ndarray, shape (directions,), optional
         Add the directions up with these weights, instead of averaging features over them.
     """
-    if weights is not None:
-        runs = np.tensordot(weights, runs, axes=1)[None]
-    found = np.array([measure_matrix(*entries(matrix), matrix.shape[0]) for matrix in runs])
+    matrices = runs if weights is None else np.tensordot(weights, runs, axes=1)[None]
+    found = np.array([measure_matrix(*entries(matrix), matrix.shape[0]) for matrix in matrices])
     found = found[~np.isnan(found[:, 0])]
     if len(found) == 0:
         return np.full(len(FEATURES), np.nan)

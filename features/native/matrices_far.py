@@ -70,7 +70,7 @@ def count_far_neighbours(levels, n_levels, steps, alpha):  # type: ignore[no-unt
                 if abs(levels[r, c] - g) <= alpha:
                     similar += 1
             dependence[g - 1, similar] += 1
+            neighbours[g - 1, 0] += 1
             if count > 0:
-                neighbours[g - 1, 0] += 1
                 neighbours[g - 1, 1] += abs(g - total / count)
     return dependence, neighbours

@@ -24,7 +24,8 @@ def measure(neighbours: F64) -> F64:
     Parameters
     ----------
     neighbours : ndarray, shape (levels, 2)
-        Pixels of level i + 1 that have neighbours, and the sum of their absolute differences from the neighbours' mean.
+        Pixels of level i + 1, and the sum of their absolute differences from the mean of their neighbours; a pixel
+        without neighbours adds no difference, but counts, as in pyradiomics.
     """
     there = np.flatnonzero(neighbours[:, 0])
     if there.size == 0:

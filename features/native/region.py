@@ -146,7 +146,7 @@ def resegment(values: NDArray[np.float64], mask: Mask, limits: list[float], mode
         ``roi.resegmented`` where not more than one pixel is left.
     """
     region = values[mask]
-    thresholds = sorted(limits)
+    thresholds: list[Any] = sorted(limits)
     if mode == "relative":
         thresholds = [region.max() * limit for limit in thresholds]
     elif mode == "sigma":

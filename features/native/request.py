@@ -31,8 +31,7 @@ def _is(kind: type, low: float | None = None, *, above: float | None = None) -> 
     def check(value: Any) -> bool:
         if kind is bool:
             return isinstance(value, bool)
-        kinds = (int, float) if kind is float else (kind,)
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and isinstance(value, float)):
             return False
         if isinstance(value, float) and not math.isfinite(value):
             return False

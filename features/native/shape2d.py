@@ -64,11 +64,12 @@ def measure(mask: Mask, names: Iterable[str], *, spacing: tuple[float, float]) -
 
 def _axes(mask: Mask, spacing: tuple[float, float]) -> tuple[float, float]:
     """Smaller and larger eigenvalue of the covariance of pixel centres; less than 0 by rounding becomes 0."""
-    rows, columns = np.nonzero(mask)
-    places = np.stack([rows, columns], axis=1) * np.array(spacing)
-    places -= places.mean(axis=0)
-    places /= np.sqrt(len(rows))
-    values = np.linalg.eigvals(places.T @ places)
+    counts = mask.sum(axis=1, dtype=np.float64)
+    n, y, x = counts.sum(), np.arange(mask.shape[0]) * spacing[0], np.arange(mask.shape[1]) * spacing[1]
+    y = y - (counts @ y) / n
+    x = x - (mask.sum(axis=0, dtype=np.float64) @ x) / n
+    yy, xx, xy = counts @ (y * y), mask.sum(axis=0, dtype=np.float64) @ (x * x), y @ (mask @ x)
+    values = np.linalg.eigvals(np.array([[yy, xy], [xy, xx]]) / n)
     values[(values < 0) & (values > -1e-10)] = 0.0
     values.sort()
     return float(values[0]), float(values[1])
@@ -130,11 +131,24 @@ def _outline(mask):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, error_model="numpy")
 def _diameter(points, dy, dx):  # type: ignore[no-untyped-def]
-    """Largest distance of two points. Each half row has two points: a few thousand pairs of rows at most matter."""
+    """Largest distance of two points, which lie on the convex hull; points come in pairs, left and right, downwards."""
+    hull = np.empty_like(points)
+    n = 0
+    for side in range(2):
+        first = n
+        for k in range(side, points.shape[0], 2):
+            while n - first >= 2:
+                a, b = hull[n - 2], hull[n - 1]
+                turn = (b[0] - a[0]) * (points[k, 1] - a[1]) - (b[1] - a[1]) * (points[k, 0] - a[0])
+                if (turn > 0) != (side == 0) or turn == 0:
+                    n -= 1
+                else:
+                    break
+            hull[n] = points[k]
+            n += 1
     best = 0.0
-    n = points.shape[0]
     for i in range(n):
         for j in range(i + 1, n):
-            down, right = (points[j, 0] - points[i, 0]) * dy, (points[j, 1] - points[i, 1]) * dx
+            down, right = (hull[j, 0] - hull[i, 0]) * dy, (hull[j, 1] - hull[i, 1]) * dx
             best = max(best, down * down + right * right)
     return np.sqrt(best)

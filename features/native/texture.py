@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,9 @@ def measure(
         Names of the features of each class.
     settings : TextureSettings
     """
-    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), dtype=np.int32)
+    # Twice as many levels of 16 bits fit a vector unit, and the sum of eight neighbours must fit them.
+    kind_of_level = np.int16 if 8 * n_levels < np.iinfo(np.int16).max else np.int32
+    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), dtype=kind_of_level)
     framed[1:-1, 1:-1] = levels
     found: dict[tuple[str, str], float] = {}
     for kind, names in classes.items():
@@ -67,17 +70,26 @@ def measure(
     return found
 
 
-def _class(kind: str, names: Sequence[str], framed: NDArray[np.int32], n_levels: int, settings: TextureSettings) -> F64:
+def _class(
+    kind: str, names: Sequence[str], framed: NDArray[np.signedinteger[Any]], n_levels: int, settings: TextureSettings
+) -> F64:
     near = settings.distances == (1,)
     steps = offsets(settings.distances)
     if kind == "glcm":
         pairs = matrices.count_pairs(framed, n_levels) if near else count_far_pairs(framed, n_levels, steps)
         weights = _glcm_weights(steps, settings)
-        return glcm.measure(pairs, symmetrical=settings.symmetrical_glcm, weights=weights, with_mcc="MCC" in names)
+        return glcm.measure(
+            pairs,
+            symmetrical=settings.symmetrical_glcm,
+            weights=weights,
+            with_mcc="MCC" in names,
+            n_present=_n_present(pairs, framed),
+        )
     if kind == "glrlm":
         return glrlm.measure(matrices.count_runs(framed, n_levels), weights=_glrlm_weights(settings))
     if kind == "glszm":
-        return glszm.measure(*matrices.find_zones(framed), n_levels)
+        zone_level, zone_size = matrices.find_zones(framed)
+        return glszm.measure(zone_level, zone_size, n_levels)
     if near and kind == "gldm":
         return gldm.measure(matrices.count_dependence(framed, n_levels, settings.gldm_a))
     if near:
@@ -86,17 +98,26 @@ def _class(kind: str, names: Sequence[str], framed: NDArray[np.int32], n_levels:
     return gldm.measure(dependence) if kind == "gldm" else ngtdm.measure(neighbours)
 
 
+def _n_present(pairs: F64, framed: NDArray[np.signedinteger[Any]]) -> int:
+    """Levels of the region; those of pixels without neighbours are looked for only where it could matter."""
+    n_met = int(np.count_nonzero(pairs.sum(axis=(0, 1)) + pairs.sum(axis=(0, 2))))
+    return n_met if n_met > 1 else int(np.unique(framed[framed > 0]).size)
+
+
 def _lengths(steps: NDArray[np.int64], settings: TextureSettings) -> F64 | None:
     """Length of each step under the norm, in units of the spacing."""
     norm = settings.weighting_norm
     if norm is None:
         return None
     part = np.abs(steps) * np.array(settings.spacing)
+    lengths: F64 = np.ones(len(steps))
     if norm == "infinity":
-        return part.max(axis=1)
-    if norm == "euclidean":
-        return np.sqrt((part**2).sum(axis=1))
-    return part.sum(axis=1) if norm == "manhattan" else np.ones(len(steps))
+        lengths = part.max(axis=1)
+    elif norm == "euclidean":
+        lengths = np.sqrt((part**2).sum(axis=1))
+    elif norm == "manhattan":
+        lengths = part.sum(axis=1)
+    return lengths
 
 
 def _glcm_weights(steps: NDArray[np.int64], settings: TextureSettings) -> F64 | None:

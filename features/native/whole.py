@@ -46,4 +46,13 @@ class Whole:
     @cached_property
     def values(self) -> NDArray[np.float64]:
         """The image in the region, row by row."""
-        return self.near[self.mask]
+        return self.taken(self.near)
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Flat indices of the region's pixels in the box."""
+        return np.flatnonzero(self.mask)
+
+    def taken(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the region, row by row, of an image of the box."""
+        return np.ascontiguousarray(values).reshape(-1)[self.places]
