@@ -78,6 +78,25 @@ def require_regular_file(path: Path, sha256: str | None = None) -> None:
         raise ImageError("file.changed", f"{path.name}: its SHA-256 is not the one stated; the file was altered")
 
 
+def file_content(path: Path, sha256: str | None = None) -> str:
+    """What a file holds, as text: its SHA-256, and its ending, which says how it is decoded. Its name does not count.
+
+    Raises
+    ------
+    ImageError
+        As :func:`require_regular_file`, where there is nothing to hash or it is not what was stated.
+    """
+    require_regular_file(path)
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError("file.unreadable", f"{path.name}: {error.strerror or 'cannot be read'}") from None
+    if sha256 is not None and digest != sha256.strip().lower():
+        raise ImageError("file.changed", f"{path.name}: its SHA-256 is not the one stated; the file was altered")
+    return f"{digest}{''.join(path.suffixes[-2:]).strip().lower()}"
+
+
 def require_one_picture(path: Path, rows: int, columns: int, pictures: int = 1) -> None:
     """Refuse from the header what is not one 2-D picture of a sensible size.
 

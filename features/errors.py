@@ -6,10 +6,12 @@
     |-- StudyError (ValueError)            a setting or the command line is wrong: exit code 2
     |   |-- UnknownPartError (KeyError)    no part of that name on a shelf
     |   `-- EngineError (ArithmeticError)  the two radiomics engines give different numbers
+    |-- ClusterError (ConnectionError)     the cluster that was to do the work is gone: exit code 1
     |-- CohortError (ValueError)           a cohort cannot be read as a whole: exit code 2
     |-- CaseError (ValueError)             one case cannot be used: its row says why, the run goes on
     |   |-- ImageError                     its pixels
     |   `-- MaskError                      its mask
+    |-- ArchiveError (ValueError)          a ZIP or gzip file that must not be unpacked
     |-- WeightsError (FileNotFoundError)   network weights are missing or not what was named
     |-- TableError (ValueError)            a feature table or label table is malformed
     |-- LeakageError (ValueError)          a fitted step would meet a patient it has already seen
@@ -42,6 +44,10 @@ class EngineError(StudyError, ArithmeticError):
     """The native engine and pyradiomics disagree: the run stops, as no number of it is to be trusted."""
 
 
+class ClusterError(CemradError, ConnectionError):
+    """The cluster that was to do the work is gone, or has no workers."""
+
+
 class CohortError(CemradError, ValueError):
     """A cohort cannot be read at all."""
 
@@ -72,6 +78,10 @@ class ImageError(CaseError):
 
 class MaskError(CaseError):
     """The mask of a case cannot be read or used."""
+
+
+class ArchiveError(CemradError, ValueError):
+    """An archive that would be written outside of its place, or unpacks to too much."""
 
 
 class WeightsError(CemradError, FileNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -55,7 +56,7 @@ class Image:
         if self.pixels.ndim != 2:
             raise ImageError("image.not_2d", f"expected one 2-D picture, got shape {self.pixels.shape}")
         if self.pixels.dtype.kind == "f" and not np.isfinite(self.pixels).all():
-            raise ImageError("image.nonfinite", "the picture holds NaN or infinite values; repair the file")
+            raise ImageError("pixel.nonfinite", "the picture holds NaN or infinite values; repair the file")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,11 +66,29 @@ class Image:
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Anything that gives an image when it is asked; small, picklable, read once per use."""
+    """Anything that gives an image when it is asked; small, picklable, read once per use.
+
+    A source may also have ``content()``: a text that is another one whenever the pixels, or what is decided
+    about them, may be others. Results of sources without it, or whose ``content()`` raises a
+    :class:`~cemrad.features.errors.CaseError`, are never taken from an earlier run.
+    """
 
     def read(self) -> Image:
         """Decode the image; raises :class:`~cemrad.features.errors.ImageError`."""
         ...
+
+
+def array_content(pixels: NDArray[Any]) -> str:
+    """SHA-256 over type, shape and values of an array.
+
+    Examples
+    --------
+    >>> array_content(np.zeros((2, 3))) == array_content(np.zeros((3, 2)))
+    False
+    """
+    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}\n".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,3 +107,7 @@ class ArrayImage:
     def read(self) -> Image:
         """The image as given."""
         return Image(self.pixels, self.spacing_mm)
+
+    def content(self) -> str:
+        """Hash of the pixels, and the spacing."""
+        return f"{array_content(self.pixels)} {self.spacing_mm}"

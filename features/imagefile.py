@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import re
 import struct
 import warnings
 import zlib
@@ -14,31 +12,24 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import SimpleITK
 from numpy.typing import NDArray
 
-from .decoded import Decoded, require_one_picture, require_regular_file
+from .decoded import Decoded, file_content, require_one_picture, require_regular_file
 from .dicomfile import decode_dicom
 from .errors import CaseError, ImageError
-from .image import Grid, Image
+from .image import Image
+from .volumefile import SUFFIXES as VOLUMES
+from .volumefile import decode_volume
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-VOLUME_SUFFIXES = {
-    ".nrrd": "NrrdImageIO",
-    ".nii": "NiftiImageIO",
-    ".nii.gz": "NiftiImageIO",
-    ".mha": "MetaImageIO",
-}
 DICOM_SUFFIXES = (".dcm", ".dicom")
-SUFFIXES = (*RASTER_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)
+SUFFIXES = (*RASTER_SUFFIXES, *VOLUMES, *DICOM_SUFFIXES)
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _EXIF_ORIENTATION = 274
-_CHUNK = 1024 * 1024
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-_NRRD_DATA_FILE = re.compile(rb"[\r\n][ \t]*data[ \t]*file[ \t]*:", re.IGNORECASE)
+_TIFF_STARTS = (b"II", b"MM")
 _PNG_END = b"IEND\xaeB`\x82"
-_META_LOCAL = re.compile(rb"(?:\A|\n)ElementDataFile[ \t]*=[ \t]*LOCAL[ \t]*\r?\n")
 
 
 @dataclass(frozen=True)
@@ -64,11 +55,15 @@ class ImageFile:
         Raises
         ------
         ImageError
-            With a code of :func:`decode`, ``image.channels`` or ``image.nonfinite``.
+            With a code of :func:`decode`, ``image.channels`` or ``pixel.nonfinite``.
         """
         decoded = decode(self.path, self.sha256)
         pixels, notes = _as_grey(self.path, decoded.pixels)
         return Image(pixels, decoded.spacing_mm, (*decoded.notes, *notes), decoded.grid)
+
+    def content(self) -> str:
+        """Hash of the file; raises ImageError where there is none."""
+        return file_content(self.path, self.sha256)
 
 
 def decode(path: Path, sha256: str | None = None) -> Decoded:
@@ -98,9 +93,9 @@ def _decode(path: Path) -> Decoded:
     name = path.name.strip().lower()
     if name.endswith(RASTER_SUFFIXES):
         return _decode_raster(path)
-    for suffix, reader in VOLUME_SUFFIXES.items():
+    for suffix, reader in VOLUMES.items():
         if name.endswith(suffix):
-            return _decode_volume(path, reader)
+            return decode_volume(path, reader)
     if name.endswith(DICOM_SUFFIXES) or _has_dicom_preamble(path):
         return decode_dicom(path)
     raise ImageError("file.unknown_format", f"{path.name}: not one of {', '.join(SUFFIXES)}")
@@ -129,9 +124,6 @@ def equal_channels(pixels: NDArray[Any]) -> bool:
     return bool((pixels == pixels[..., :1]).all())
 
 
-# --- PNG, JPEG, TIFF ------------------------------------------------------------------------------
-
-
 def _decode_raster(path: Path) -> Decoded:
     data = path.read_bytes()
     picture = _open_raster(path, data)
@@ -156,9 +148,13 @@ def _open_raster(path: Path, data: bytes) -> PIL.Image.Image:
         with warnings.catch_warnings():
             # The size is held to MAX_PIXELS below, with a code of its own.
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            if data.startswith(_TIFF_STARTS):  # its tags are the file; in a JPEG the same warning is of a side matter
+                warnings.filterwarnings("error", "Corrupt EXIF data", UserWarning)
             return PIL.Image.open(BytesIO(data), formats=("PNG", "JPEG", "TIFF"))
     except PIL.Image.DecompressionBombError:
         raise ImageError("file.too_large", f"{path.name}: the header states a picture too large to read") from None
+    except UserWarning:
+        raise ImageError("file.truncated", f"{path.name}: the TIFF file ends within its tags; copy it again") from None
     except _DAMAGE:
         raise ImageError("file.corrupt", f"{path.name}: not a PNG, JPEG or TIFF file inside") from None
 
@@ -204,77 +200,3 @@ def _raster_pixels(
         raise ImageError("image.channels", f"{path.name}: colour mode {picture.mode}; save it as grey")
     pixels = np.asarray(picture)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False), indices
-
-
-# --- NRRD, NIfTI, MHA -----------------------------------------------------------------------------
-
-
-def _decode_volume(path: Path, reader_name: str) -> Decoded:
-    _require_attached(path, reader_name)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO(reader_name)
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        size = (*reader.GetSize(), 1)
-        require_one_picture(path, size[1], size[0], int(np.prod(size[2:])))
-        if reader_name == "NiftiImageIO":
-            _require_whole_nifti(path, size[0] * size[1])
-        volume = reader.Execute()
-    except RuntimeError:
-        raise ImageError("file.corrupt", f"{path.name}: damaged, cut off or not what its name says") from None
-    shape = (size[1], size[0], volume.GetNumberOfComponentsPerPixel())
-    pixels = SimpleITK.GetArrayFromImage(volume).reshape(shape)
-    grid = _volume_grid(volume)
-    # 1 x 1 is what every library writes when it knows no spacing; no mammogram has it.
-    unknown = grid.spacing_mm == (1.0, 1.0)
-    notes = ("spacing: 1 x 1 in the file, taken as not stated",) if unknown else ()
-    return Decoded(pixels[..., 0] if shape[2] == 1 else pixels, None if unknown else grid.spacing_mm, grid, notes)
-
-
-def _require_whole_nifti(path: Path, n_pixels: int) -> None:
-    """Refuse a file that ends before its pixels do: its reader fills the rest with zeros and says nothing."""
-    # The reader goes by the content, not by the name: an unpacked file may be named .nii.gz.
-    with path.open("rb") as stream:
-        opened = gzip.open if stream.read(2) == b"\x1f\x8b" else open
-    try:
-        with opened(path, "rb") as stream:
-            header = stream.read(352)
-            expected = _nifti_bytes(header, n_pixels) - len(header)
-            # To the end, or the checksum of a packed file is not looked at; never far beyond the pixels.
-            found = sum(len(stream.read(_CHUNK)) for _ in range(expected // _CHUNK + 2))
-    except (OSError, EOFError, zlib.error, struct.error):
-        raise ImageError("file.corrupt", f"{path.name}: damaged, cut off or not what its name says") from None
-    if found < expected:
-        raise ImageError("file.truncated", f"{path.name}: {expected - found} bytes are missing; copy it again")
-
-
-def _nifti_bytes(header: bytes, n_pixels: int) -> int:
-    """Bytes from the start of the file to the end of the pixels, as a header of NIfTI-1 or NIfTI-2 states them."""
-    order = "<" if header[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
-    second = struct.unpack(f"{order}i", header[:4])[0] == 540
-    (bits,) = struct.unpack_from(f"{order}h", header, 14 if second else 72)
-    (start,) = struct.unpack_from(f"{order}q" if second else f"{order}f", header, 168 if second else 108)
-    return int(start) + n_pixels * int(bits) // 8
-
-
-def _volume_grid(volume: Any) -> Grid:
-    spacing, origin = volume.GetSpacing(), volume.GetOrigin()
-    cosines = np.reshape(volume.GetDirection(), (volume.GetDimension(),) * 2)[:2, :2]
-    (a, b), (c, d) = cosines.tolist()
-    return Grid((spacing[1], spacing[0]), (origin[1], origin[0]), (a, b, c, d))
-
-
-def _require_attached(path: Path, reader_name: str) -> None:
-    """Refuse a header that points to another file: it would be read from wherever it names.
-
-    The whole file is searched, because a header ends where its reader thinks it ends.
-    """
-    detached = False
-    if reader_name == "NrrdImageIO":
-        detached = _NRRD_DATA_FILE.search(path.read_bytes()) is not None
-    elif reader_name == "MetaImageIO":
-        content = path.read_bytes()
-        detached = content.count(b"ElementDataFile") != 1 or _META_LOCAL.search(content) is None
-    if detached:
-        raise ImageError("file.unsupported", f"{path.name}: its pixels are in another file; save them in one")

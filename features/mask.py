@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy import ndimage
 
 from .errors import MaskError
-from .image import Image
+from .image import Image, array_content
 from .settings import Settings
 
 Mask = NDArray[np.bool_]
@@ -21,7 +22,8 @@ class MaskSource(Protocol):
     """Anything that gives the mask of a picture; small, picklable, read once per use.
 
     A mask belongs to the picture on which it was drawn: the low-energy and the recombined image
-    of one view may differ in size and origin.
+    of one view may differ in size and origin. ``content()``, where it is there, is that of an
+    :class:`~cemrad.features.image.ImageSource`.
     """
 
     def read(self, image: Image) -> Mask:
@@ -39,12 +41,19 @@ class ArrayMask:
         """The mask as given, after a check of its size."""
         return require_same_size(self.pixels, image)
 
+    def content(self) -> str:
+        """Hash of the pixels."""
+        return array_content(self.pixels)
+
 
 class MaskRules(Settings):
     """What a mask must be for features to mean anything."""
 
     min_area_px: int = Field(default=64, ge=1, description="fewest pixels")
     min_extent_px: int = Field(default=3, ge=1, description="fewest rows and fewest columns")
+    components: Literal["all", "largest"] = Field(
+        default="all", description="what is measured of a mask in several parts (8-connected)"
+    )
 
 
 def require_same_size(mask: Mask, image: Image) -> Mask:
@@ -65,7 +74,7 @@ def require_same_size(mask: Mask, image: Image) -> Mask:
 
 
 def require_usable(mask: Mask, rules: MaskRules) -> Mask:
-    """The mask itself, if features can be computed in it.
+    """The mask itself, or its largest part where the rules ask for it, if features can be computed in it.
 
     Raises
     ------
@@ -82,6 +91,9 @@ def require_usable(mask: Mask, rules: MaskRules) -> Mask:
     area = int(np.count_nonzero(mask))
     if area == 0:
         raise MaskError("mask.empty", "no pixel of the mask is set")
+    if rules.components == "largest":
+        mask = largest_component(mask)
+        area = int(np.count_nonzero(mask))
     top, bottom, left, right = bounding_box(mask)
     rows, columns = bottom - top, right - left
     if area < rules.min_area_px or min(rows, columns) < rules.min_extent_px:
@@ -91,6 +103,22 @@ def require_usable(mask: Mask, rules: MaskRules) -> Mask:
             f"and {rules.min_extent_px} each way are asked for",
         )
     return mask
+
+
+def largest_component(mask: Mask) -> Mask:
+    """The largest 8-connected part of a mask that is not empty; of several such the one that begins first, by rows.
+
+    Examples
+    --------
+    >>> largest_component(np.array([[True, False, False], [False, False, True], [False, False, True]])).astype(int)
+    array([[0, 0, 0],
+           [0, 0, 1],
+           [0, 0, 1]])
+    """
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3), dtype=bool))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:

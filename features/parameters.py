@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,15 @@ def two_dimensional(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[st
     Raises
     ------
     StudyError
-        If a section is not of keys and values, or nothing of it applies to a 2-D image.
+        If a section is not of keys and values, a number is written as text or is not finite, or nothing of it
+        applies to a 2-D image.
 
     Examples
     --------
     >>> two_dimensional({"featureClass": {"shape": None, "glcm": None}})
     ({'featureClass': {'glcm': None}}, ['class shape is for volumes; a 2-D image has shape2D'])
     """
+    _require_numbers(parameters, "parameters")
     asked = {key: copy.deepcopy(value) for key, value in parameters.items() if value is not None}
     for section in SECTIONS:
         if not isinstance(asked.get(section, {}), dict):
@@ -79,6 +82,23 @@ def two_dimensional(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[st
         setting["resampledPixelSpacing"] = spacing[:2]
         notes.append("resampledPixelSpacing has an entry for slices; its first two entries are used")
     return asked, notes
+
+
+def _require_numbers(values: Any, where: str) -> None:
+    """Refuse NaN, infinity, and numbers in quotes, as JSON's NaN is to YAML: pyradiomics' schema lets them pass."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            _require_numbers(value, f"{where}: {key}")
+    elif isinstance(values, list):
+        for value in values:
+            _require_numbers(value, where)
+    elif isinstance(values, float | str):
+        try:
+            number = float(values)
+        except ValueError:
+            return
+        if isinstance(values, str) or not math.isfinite(number):
+            raise StudyError(f"{where}: {values!r} is no number that can be computed with; write it as in 25 or 0.5")
 
 
 def naming_only(parameters: dict[str, Any]) -> dict[str, Any]:

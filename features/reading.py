@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from .errors import CaseError, ImageError, MaskError
 from .failure import Failure
 from .image import Image
 from .mask import Mask, MaskRules
+from .reread import read_again
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 _LEAST_BACKGROUND = 0.2
@@ -36,18 +37,30 @@ class Reading:
     failures : tuple of Failure
         Stage ``image`` or ``mask``: why a picture is not usable, and what to look at in one
         that is (``mask.components``, ``mask.full_image``, ``roi.background``, ``roi.saturated``).
+    pictures : tuple of PictureKey
+        All pictures of the case, read or not, view by view.
     """
 
     case_id: str
     usable: Mapping[PictureKey, tuple[Image, Mask]]
     failures: tuple[Failure, ...] = ()
+    pictures: tuple[PictureKey, ...] = ()
 
 
-def read_case(case: Case, rules: MaskRules) -> Reading:
-    """Read every picture of a case with its mask.
+def read_case(case: Case, rules: MaskRules, keys: Collection[PictureKey] | None = None) -> Reading:
+    """Read the pictures of a case with their masks, once for all families.
 
     A picture that cannot be used is a failure of the reading, never an exception, so that the
-    others still count. Every feature family reads in this way: one fault has one wording.
+    others still count: one fault has one wording, whoever would have measured the picture. Memory that is out
+    is no fault of a picture, and raises.
+
+    Parameters
+    ----------
+    case : Case
+    rules : MaskRules
+        What a mask must be.
+    keys : collection of PictureKey, optional
+        Read only these; all without it.
 
     Examples
     --------
@@ -59,9 +72,11 @@ def read_case(case: Case, rules: MaskRules) -> Reading:
     """
     usable: dict[PictureKey, tuple[Image, Mask]] = {}
     failures: list[Failure] = []
-    for key, picture in sorted(case.pictures.items(), key=lambda item: item[0].order):
+    pictures = tuple(sorted(case.pictures, key=lambda key: key.order))
+    for key in (key for key in pictures if keys is None or key in keys):
+        picture = case.pictures[key]
         try:
-            image, mask = picture.read(rules)
+            image, mask = read_again(picture, rules)
             require_on_tissue(image, mask)
         except CaseError as error:
             stage = "image" if isinstance(error, ImageError) else "mask"
@@ -69,7 +84,7 @@ def read_case(case: Case, rules: MaskRules) -> Reading:
             continue
         usable[key] = image, mask
         failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(image, mask)]
-    return Reading(case.case_id, usable, tuple(failures))
+    return Reading(case.case_id, usable, tuple(failures), pictures)
 
 
 def require_varied_region(image: Image, mask: Mask) -> None:

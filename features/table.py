@@ -13,6 +13,7 @@ import pandas as pd
 from .errors import TableError
 from .failure import COLUMNS as FAILURE_COLUMNS
 from .failure import failures_frame
+from .whole import Writer, write_whole
 
 CASE_COLUMNS = ["patient_id", "laterality", "lesion_id", "breast_id"]
 
@@ -100,26 +101,36 @@ class FeatureTable:
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``features.parquet``, ``features.csv``, ``cases.csv``, ``failures.csv`` and ``table.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.values.rename_axis("case_id").to_parquet(folder / "features.parquet")
-        self.values.rename_axis("case_id").to_csv(folder / "features.csv", lineterminator="\n")
-        self.cases.rename_axis("case_id").to_csv(folder / "cases.csv", lineterminator="\n")
-        self.failures.to_csv(folder / "failures.csv", index=False, lineterminator="\n")
-        text = json.dumps(self.provenance, indent=2, sort_keys=True)
-        (folder / "table.json").write_text(text + "\n", encoding="utf-8")
+        """Write ``features.parquet``, ``features.csv``, ``cases.csv``, ``failures.csv`` and ``table.json``.
+
+        Every file is written beside its place first, and takes it when all are whole.
+        """
+        values, cases = (frame.rename_axis("case_id") for frame in (self.values, self.cases))
+        text = json.dumps(self.provenance, indent=2, sort_keys=True) + "\n"
+        writers: dict[str, Writer] = {
+            "features.csv": lambda path: values.to_csv(path, lineterminator="\n"),
+            "cases.csv": lambda path: cases.to_csv(path, lineterminator="\n"),
+            "failures.csv": lambda path: self.failures.to_csv(path, index=False, lineterminator="\n"),
+            "table.json": lambda path: path.write_text(text, encoding="utf-8"),
+            "features.parquet": lambda path: values.to_parquet(path),
+        }
+        write_whole(folder, writers)
 
     @classmethod
     def load(cls, folder: Path) -> FeatureTable:
-        """Read what :meth:`save` wrote; raises TableError where a file is missing."""
+        """Read what :meth:`save` wrote; raises TableError where a file is missing or damaged."""
         for name in ("features.parquet", "cases.csv", "failures.csv", "table.json"):
             if not (folder / name).is_file():
                 raise TableError(f"{folder} holds no {name}; it is not the folder of an extraction")
-        values = pd.read_parquet(folder / "features.parquet").rename_axis(None)
-        values.index = values.index.astype(str)
-        cases = read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None)
-        failures = read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS)
-        provenance = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+        try:
+            values = pd.read_parquet(folder / "features.parquet").rename_axis(None)
+            values.index = values.index.astype(str)
+            cases = read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None)
+            failures = read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS)
+            provenance = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+        except (ValueError, KeyError, OSError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise TableError(f"{folder}: its feature table is damaged ({text}); extract it again") from None
         return cls(values, cases, failures, provenance)
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..features.errors import BundleError
+from ..features.archive import require_safe_members
+from ..features.errors import ArchiveError, BundleError
 from ..features.table import ColumnName, FeatureTable
+from ..features.whole import write_whole
 from .design import IMAGE_FAMILIES
 from .explain import explain
 from .learner import Array, Fitted, probability
@@ -171,11 +173,8 @@ class Bundle:
             "record": dict(self.record),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in {MANIFEST: text, SEAL: _sha256(text).encode(), **parts}.items():
-                member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                member.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(member, content)
+        members = {MANIFEST: text, SEAL: _sha256(text).encode(), **parts}
+        write_whole(path.parent, {path.name: lambda unfinished: _write_members(unfinished, members)})
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
@@ -309,12 +308,14 @@ def _require_columns(features: Sequence[str], columns: Sequence[str]) -> None:
 
 def _read_members(path: Path) -> dict[str, bytes]:
     """Contents of the archive's members, each and all together no larger than allowed."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise BundleError(f"{path.name}: not a regular file")
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if len(infos) > MAX_MEMBERS or sum(info.file_size for info in infos) > MAX_TOTAL_BYTES:
-                raise BundleError(f"{path.name}: larger than a bundle can be")
-            return dict(_bounded(archive, infos, path.name))
+            require_safe_members(archive, max_bytes=MAX_TOTAL_BYTES, max_members=MAX_MEMBERS)
+            return dict(_bounded(archive, archive.infolist(), path.name))
+    except ArchiveError as error:
+        raise BundleError(f"{path.name}: not what a bundle is: {error}") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(f"{path.name}: not a bundle, or a damaged one: {error}") from None
     except OSError as error:
@@ -365,6 +366,14 @@ def _suffix(learner: str) -> str:
 
 def _plain(values: Array) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _write_members(path: Path, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, content)
 
 
 def _sha256(content: bytes) -> str:

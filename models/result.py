@@ -6,17 +6,23 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..features.archive import require_safe_members
 from ..features.crop import Crop
 from ..features.errors import TableError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.settings import nearest
 from ..features.table import read_text_csv
+from ..features.whole import Writer, write_whole
+
+MAX_CROPS_BYTES, MAX_CROPS = 1024 * 2**20, 50_000
+"""Most that the stored crops may unpack to, and most of them."""
 
 ARMS = ("clinical", "radiomics", "deep", "fused", "fused+clinical")
 """The arms of an evaluation, by the families of features that each may use."""
@@ -128,16 +134,20 @@ class Result:
         Numbers go to Parquet, who and why to CSV, metrics and differences to ``metrics.json``,
         crops to ``crops.npz``, the rest to ``result.json``.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _PARQUET:
-            getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
-        self.clinical.rename_axis("case_id").to_parquet(folder / "clinical.parquet")
-        self.exclusions.to_csv(folder / "exclusions.csv", index=False, lineterminator="\n")
-        self.cases.rename_axis("case_id").to_csv(folder / "cases.csv", lineterminator="\n")
-        self.failures.to_csv(folder / "failures.csv", index=False, lineterminator="\n")
-        _write_json(folder / "metrics.json", {name: _records(getattr(self, name)) for name in _JSON_TABLES})
-        _write_json(folder / "result.json", {name: getattr(self, name) for name in _JSON_FIELDS})
-        _save_crops(folder / "crops.npz", self.crops)
+        metrics = {name: _records(getattr(self, name)) for name in _JSON_TABLES}
+        others = {name: getattr(self, name) for name in _JSON_FIELDS}
+        clinical, cases = (frame.rename_axis("case_id") for frame in (self.clinical, self.cases))
+        writers: dict[str, Writer] = {
+            **{f"{name}.parquet": partial(getattr(self, name).to_parquet, index=False) for name in _PARQUET},
+            "clinical.parquet": clinical.to_parquet,
+            "exclusions.csv": partial(self.exclusions.to_csv, index=False, lineterminator="\n"),
+            "cases.csv": partial(cases.to_csv, lineterminator="\n"),
+            "failures.csv": partial(self.failures.to_csv, index=False, lineterminator="\n"),
+            "metrics.json": partial(_write_json, values=metrics),
+            "result.json": partial(_write_json, values=others),
+            "crops.npz": partial(_save_crops, crops=self.crops),
+        }
+        write_whole(folder, writers)
 
     @classmethod
     def load(cls, folder: Path) -> Result:
@@ -221,6 +231,8 @@ def _save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
 def _load_crops(path: Path) -> dict[str, dict[str, Crop]]:
     crops: dict[str, dict[str, Crop]] = {}
     try:
+        with zipfile.ZipFile(path) as archive:
+            require_safe_members(archive, max_bytes=MAX_CROPS_BYTES, max_members=2 * MAX_CROPS + 1)
         with np.load(path, allow_pickle=False) as stored:
             for number, item in enumerate(json.loads(stored["index"].tobytes())):
                 crop = Crop(stored[f"pixels_{number}"], stored[f"mask_{number}"], int(item["top"]), int(item["left"]))

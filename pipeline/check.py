@@ -204,6 +204,7 @@ def check(cohort: Cohort, settings: FeatureSettings | None = None, *, decode: bo
         found, problems = _open(case, settings)
         facts += found
         failures += problems
+    failures += _mixed_depths(facts)
     if settings.clinical and cohort.table is None:
         failures += encode_clinical(cohort.cases)[1]
     levels = count_labels(cohort.cases)
@@ -285,6 +286,22 @@ def _refused(case_id: str, key: PictureKey, image: Image, mask: Mask, families: 
             _REFUSALS[family](image, mask)
         except ImageError as error:
             yield Failure(case_id, family, error.code, str(error), key.name)
+
+
+def _mixed_depths(facts: Iterable[PictureFact]) -> Iterator[Failure]:
+    """Pictures of 8 bits among deeper ones of their image type, or the reverse, whichever are fewer."""
+    kinds: dict[str, dict[bool, list[PictureFact]]] = {}
+    for fact in facts:
+        if fact.dtype:
+            by_depth = kinds.setdefault(PictureKey.parse(fact.picture).image_type, {})
+            by_depth.setdefault(fact.dtype in ("uint8", "int8"), []).append(fact)
+    for kind, by_depth in kinds.items():
+        if len(by_depth) == 2:
+            few, many = sorted(by_depth.values(), key=len)
+            for fact in few:
+                reason = f"stored as {fact.dtype}, but {len(many)} other {kind} pictures as {many[0].dtype}: a window "
+                reason += "was burned into those of 8 bits, so grey values do not compare; export all alike"
+                yield Failure(fact.case_id, "image", "image.mixed_depth", reason, fact.picture, "warned")
 
 
 def _groups(cohort: Cohort) -> dict[str, int]:

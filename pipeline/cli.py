@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..features.errors import CemradError, StudyError
+from ..features.errors import CemradError, ClusterError, StudyError
+from .console import Log, leave_quietly, open_closed_streams, print_whatever
 
 app = typer.Typer(
     name="cemrad",
@@ -23,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+open_closed_streams()
 OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
 
 Source = Annotated[Path, typer.Argument(help="a study file, a manifest, a CDD-CESM folder, a feature table or a run")]
@@ -34,19 +38,32 @@ Weights = Annotated[str | None, typer.Option("--weights", help="deep weights: im
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user ends with one message and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    """Run the command line; a mistake of the user ends with one message and exit code 2, a full disk with 1."""
+    log = Log(sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[log])
+    print_whatever()
+    signal.signal(signal.SIGTERM, _end)  # a batch system's way to say that time is up: leave the folder in order
     try:
         app()
     except CemradError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(str(error))}")
-        raise SystemExit(2) from None
+        _say(str(error))
+        raise SystemExit(1 if isinstance(error, ClusterError) else 2) from None
     except OSError as error:  # a full disk, a folder that may not be written
-        what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(what)}")
-        raise SystemExit(2) from None
+        _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        leave_quietly(log)
+
+
+def _say(what: str) -> None:
+    with suppress(OSError):  # the console is full or gone; the exit code still tells
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]cemrad:[/] {escape(what)}")
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @app.command()
@@ -105,16 +122,44 @@ def masks(source: Source, output: Output = None, assign: Assign = None) -> None:
 
 @app.command()
 def extract(
-    source: Source, output: Output = None, jobs: Jobs = None, weights: Weights = None, assign: Assign = None
+    source: Source,
+    output: Output = None,
+    jobs: Jobs = None,
+    weights: Weights = None,
+    assign: Assign = None,
+    force: Annotated[
+        bool, typer.Option("--force/--resume", help="compute everything again, or only what an earlier run lacks")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="i/N", help="only every N-th case; cemrad merge puts shards together")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="a Dask scheduler (tls://host:8786, or tcp:// on this machine) or slurm:config.yaml"),
+    ] = None,
+    accept_no_auth: Annotated[
+        bool, typer.Option("--accept-no-auth", help="allow a tcp:// scheduler elsewhere: anyone there can run code")
+    ] = False,
 ) -> None:
-    """The feature table: one row per case, every failure with its reason."""
-    from .run import Run
+    """The feature table: one row per case, every failure with its reason. Interrupted, it goes on where it was."""
+    from .run import STORE, Run
+    from .shards import Shard, shard_study
     from .source import open_source
 
     study = open_source(source, _with_weights(assign, weights), output=_text(output), jobs=jobs)
-    run = Run.start(study)
-    run.extract()
+    part = None if shard is None else Shard.parse(shard)
+    run = Run.start(study if part is None else shard_study(study, part))
+    with _engine(cluster, study.limits, accept_no_auth) as engine:
+        run.extract(engine, force=force, store=study.output / STORE, rows=slice(None) if part is None else part.rows)
     _finish(run)
+
+
+@app.command()
+def merge(folder: Annotated[Path, typer.Argument(help="the output folder of the shards")]) -> None:
+    """Put the tables of all shards together: byte for byte what one machine would have made."""
+    from .shards import merge as merge_shards
+
+    _finish(merge_shards(folder))
 
 
 @app.command()
@@ -169,7 +214,9 @@ def predict(
     loaded = Bundle.load(bundle)
     study = open_source(source, tuple(assign or ()), jobs=jobs)
     folder = output or Path("runs/predictions")
-    predictions, table = predict_cases(loaded, read_cohort(study), folder, jobs=study.jobs, weights=weights)
+    predictions, table = predict_cases(
+        loaded, read_cohort(study), folder, jobs=study.jobs, limits=study.limits, weights=weights
+    )
     if loaded.phantom:
         OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
     OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {folder / 'predictions.csv'}"))
@@ -265,6 +312,15 @@ def _tabulated(
     resolve_endpoints(study.endpoints, run.labels)
     run.extract()
     return run
+
+
+def _engine(cluster: str | None, limits: Any, accept_no_auth: bool) -> AbstractContextManager[Any]:
+    """What runs the tasks: a cluster where one was named, else nothing, which means processes of this machine."""
+    if cluster is None:
+        return nullcontext()
+    from .cluster import open_cluster
+
+    return open_cluster(cluster, limits, accept_no_auth=accept_no_auth)
 
 
 def _with_weights(assign: list[str] | None, weights: str | None) -> tuple[str, ...]:

@@ -6,31 +6,33 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ..features.case import Case, PictureKey
 from ..features.clinical import encode_clinical
-from ..features.errors import StudyError, WeightsError
 from ..features.failure import Failure, failures_frame
 from ..features.families import SHELF
-from ..features.family import FamilyRow, FeatureFamily
+from ..features.family import FeatureFamily, Unit
 from ..features.mask import MaskRules
 from ..features.settings import Settings, parse_settings
-from ..features.table import ColumnName, FeatureTable
+from ..features.table import FeatureTable
 from .cohort import Cohort
+from .means import Means
+from .store import Entry, contents, unit_key
+from .work import Done, Found, Recipe, Task, identities, made, peak_memory_mib, work
 from .workers import Workers
 
 LOG = logging.getLogger("cemrad")
-Progress = Callable[[int, int, str], None]
-CHUNK_CASES = 4
-"""Cases per task. Fixed, so that batches, and with them the numbers, do not depend on the number of workers."""
+_MOST_BATCHES = 3
+"""Batches of a network per task: six units a case fill three of eight."""
 _SHARED_STAGES = ("cohort", "image", "mask")
 
 
@@ -53,46 +55,49 @@ class FeatureSettings(Settings):
 
 
 def extract(
-    cohort: Cohort, settings: FeatureSettings, *, jobs: int = 1, progress: Progress | None = None
+    cohort: Cohort, settings: FeatureSettings, means: Means | None = None, *, rows: slice = slice(None)
 ) -> FeatureTable:
     """Compute the feature table of a cohort.
 
     Columns are those of every family over all pictures that the cohort has, the same for every case. What a
-    case does not give is NaN, and a failure says why. The numbers do not depend on `jobs`.
+    case does not give is NaN, and a failure says why. Neither numbers nor failures depend on `means`.
 
     Parameters
     ----------
     cohort : Cohort
         One that brings a table of features keeps it; clinical values are added.
     settings : FeatureSettings
-    jobs : int
-        Worker processes; 1 works in this process.
-    progress : callable, optional
-        Called with cases done, cases in all, and the family's name.
+    means : Means, optional
+        Without it, everything is computed in this process.
+    rows : slice
+        Only these cases, with the columns of the whole cohort, and without the failures of rows that never
+        became a case: the part of one of many machines.
 
     Raises
     ------
     StudyError, WeightsError
         If a family cannot be made at all. A case never raises.
     """
+    means = means or Means()
     started = time.perf_counter()
     clinical, clinical_failures = encode_clinical(cohort.cases if settings.clinical else ())
     if cohort.table is not None:
         return _with_clinical(cohort.table, clinical, clinical_failures)
-    recipes = [Recipe(name, json.dumps(raw), settings.mask_rules) for name, raw in settings.families.items()]
+    recipes = tuple(Recipe(name, json.dumps(raw), settings.mask_rules) for name, raw in settings.families.items())
     families = {recipe.name: made(recipe) for recipe in recipes}
     provenance = {name: family.provenance() for name, family in families.items()}
     for name, record in provenance.items():
         for note in record.get("notes", []):
             LOG.warning("%s: %s", name, note)
-    here = {name for name, record in provenance.items() if jobs == 1 or record.get("device") == "cuda"}
-    rows, times = _rows(cohort.cases, recipes, here, jobs, progress)
-
-    columns = {name: family.columns(cohort.picture_keys()) for name, family in families.items()}
-    values = _assemble(cohort.cases, columns, rows)
+    work_of = _Extraction(cohort, recipes, families, means, cohort.cases[rows])
+    work_of.run()
+    values = work_of.frame()
     if settings.clinical:
         values = values.join(clinical)
-    failures = [*cohort.failures, *_failures(cohort, columns, rows), *clinical_failures]
+    failures = [] if rows != slice(None) else list(cohort.failures)
+    failures += work_of.failures(clinical_failures)
+    means.effort.seconds["wall"] = time.perf_counter() - started
+    means.effort.memory_mib = peak_memory_mib()
     record = {
         "cohort": cohort.name,
         "phantom": cohort.phantom,
@@ -100,137 +105,188 @@ def extract(
         "clinical": settings.clinical,
         "clinical_columns": clinical.columns.tolist(),
         "families": provenance,
-        "counts": _counts(cohort, failures),
-        "times_s": {name: round(value, 2) for name, value in times.items()}
-        | {"wall": round(time.perf_counter() - started, 2)},
+        "counts": count(cohort.cases[rows], failures),
     }
-    return FeatureTable(values, cohort.case_frame(), failures_frame(failures), record)
+    return FeatureTable(values, cohort.case_frame().iloc[rows], failures_frame(failures), record)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a worker needs to make a family: its name, its settings as JSON, and the rules for masks."""
+class _Extraction:
+    """The cases of one extraction on their way: what is wanted of each, and what is there."""
 
-    name: str
-    settings: str
-    rules: MaskRules
+    def __init__(
+        self,
+        cohort: Cohort,
+        recipes: tuple[Recipe, ...],
+        families: Mapping[str, FeatureFamily],
+        means: Means,
+        cases: Sequence[Case],
+    ) -> None:
+        self.cohort = cohort
+        self.recipes = recipes
+        self.families = families
+        self.means = means
+        self.cases = cases
+        self.keys = cohort.picture_keys()
+        self.identities = identities(recipes)
+        self.units = {name: family.units(self.keys) for name, family in families.items()}
+        self.columns: list[str] = []
+        self.places: dict[tuple[str, str], slice] = {}
+        for name, units in self.units.items():
+            for unit in units:
+                start = len(self.columns)
+                self.columns += families[name].columns_of(unit)
+                self.places[name, unit.picture] = slice(start, len(self.columns))
+        self.row = {case.case_id: i for i, case in enumerate(cases)}
+        self.values = np.full((len(cases), len(self.columns)), np.nan)
+        self.found: dict[str, list[Failure]] = {case.case_id: [] for case in cases}
+        self.stored_under: dict[str, dict[tuple[str, str], str]] = {}
+        self.n_done = 0
+
+    def run(self) -> None:
+        with closing(self._results(self._tasks())) as results:  # whatever is raised here, the workers end with it
+            for task, done in results:
+                self.means.effort.add(done)
+                for case, wanted, found in zip(task.cases, task.wanted, done.found, strict=True):
+                    self._take(case, wanted, found)
+                self._tell(len(task.cases))
+
+    def _results(self, tasks: Iterator[Task]) -> Generator[tuple[Task, Done]]:
+        if self.means.engine is not None:
+            yield from self.means.engine.run(tasks)
+        elif self.means.jobs == 0:
+            yield from ((task, work(task)) for task in tasks)
+        else:
+            with Workers(self.means.jobs, self.recipes, self.means.limits) as workers:
+                yield from workers.run(tasks)
+
+    def _tell(self, n_cases: int) -> None:
+        self.n_done += n_cases
+        if self.means.progress is not None and n_cases:
+            self.means.progress(self.n_done, len(self.cases), "extract")
+
+    # --- before the work ------------------------------------------------------------------------------
+
+    def _tasks(self) -> Iterator[Task]:
+        """Tasks of what the store does not hold: one case each, or as many as fill batches."""
+        batch = max((family.batch for family in self.families.values()), default=1)
+        cases: list[Case] = []
+        wanted: list[Mapping[str, tuple[Unit, ...]]] = []
+        for case in self.cases:
+            units = self._wanted(case)
+            if not any(units.values()):
+                self._tell(1)
+                continue
+            cases.append(case)
+            wanted.append(units)
+            n = max(sum(len(one.get(name, ())) for one in wanted) for name in self.families)
+            if n % batch == 0 or n >= _MOST_BATCHES * batch:
+                yield Task(self.recipes, tuple(cases), tuple(wanted))
+                cases, wanted = [], []
+        if cases:
+            yield Task(self.recipes, tuple(cases), tuple(wanted))
+
+    def _wanted(self, case: Case) -> dict[str, tuple[Unit, ...]]:
+        """The units of a case that must be measured; what the store holds is taken."""
+        pictures = sorted(case.pictures, key=lambda key: key.order)
+        units = {name: tuple(family.units(pictures)) for name, family in self.families.items()}
+        if self.means.store is None:
+            return units
+        content = contents(case)
+        if self.means.inputs is not None:
+            self.means.effort.inputs_changed += self.means.inputs.note(case.case_id, content)
+        return {name: tuple(u for u in of if not self._is_stored(case, name, u, content)) for name, of in units.items()}
+
+    def _is_stored(self, case: Case, name: str, unit: Unit, content: Mapping[str, tuple[str, str] | None]) -> bool:
+        """Whether a unit's result was there, and is taken; if not, where it will be kept."""
+        assert self.means.store is not None
+        known = [of_picture for key in unit.keys if (of_picture := content[key.name]) is not None]
+        if len(known) < len(unit.keys):
+            return False
+        key = unit_key(name, self.identities[name], unit, known)
+        entry = None if self.means.force else self.means.store.get(key)
+        place = self.places[name, unit.picture]
+        if entry is None or len(entry.values) != place.stop - place.start:
+            self.stored_under.setdefault(case.case_id, {})[name, unit.picture] = key
+            return False
+        self.values[self.row[case.case_id], place] = entry.values
+        self.found[case.case_id] += [replace(warning, case_id=case.case_id) for warning in entry.warnings]
+        self.means.effort.units_stored += 1
+        return True
+
+    # --- after the work -------------------------------------------------------------------------------
+
+    def _take(self, case: Case, wanted: Mapping[str, tuple[Unit, ...]], found: Found) -> None:
+        self.found[case.case_id] += found.failures
+        for (name, picture), values in found.values.items():
+            self.values[self.row[case.case_id], self.places[name, picture]] = values
+        self.means.effort.units_computed += sum(map(len, wanted.values()))
+        keys = self.stored_under.pop(case.case_id, {})
+        for name, units in wanted.items():
+            for unit in units:
+                place = name, unit.picture
+                if place in found.values and place in keys:
+                    self._keep(keys[place], unit, found.values[place], found.failures)
+
+    def _keep(self, key: str, unit: Unit, values: NDArray[np.float64], failures: Sequence[Failure]) -> None:
+        """Store a result if it is complete and nothing failed on its pictures."""
+        pictures = {unit.picture, *(one.name for one in unit.keys)}
+        about = [failure for failure in failures if failure.picture in pictures]
+        if np.isnan(values).any() or any(failure.state != "warned" for failure in about):
+            return
+        assert self.means.store is not None
+        self.means.store.put(key, Entry(values, tuple(replace(warning, case_id="") for warning in about)))
+
+    def frame(self) -> pd.DataFrame:
+        index = pd.Index([case.case_id for case in self.cases], dtype=object)
+        return pd.DataFrame(self.values, index=index, columns=self.columns)
+
+    def failures(self, more: Sequence[Failure]) -> list[Failure]:
+        """Failures case by case in one order, whoever found them when; a fault of a picture is told once."""
+        refused = {(failure.case_id, failure.picture) for failure in self.cohort.failures if failure.state != "warned"}
+        others: dict[str, list[Failure]] = {}
+        for failure in more:
+            others.setdefault(failure.case_id, []).append(failure)
+        listed = []
+        for case in self.cases:
+            absent = [f for f in _missing_pictures(case, self.keys) if (case.case_id, f.picture) not in refused]
+            found = list(dict.fromkeys([*absent, *self.found[case.case_id]]))
+            found += self._unexplained(case, found)
+            listed += sorted(_told_once(found), key=self._order) + others.get(case.case_id, [])
+        return listed
+
+    def _order(self, failure: Failure) -> tuple[int, tuple[str, int], str, str]:
+        stages = [*_SHARED_STAGES, *self.families]
+        stage = stages.index(failure.stage) if failure.stage in stages else len(stages)
+        picture = PictureKey.parse(failure.picture).order if failure.picture else ("", -1)
+        return stage, picture, failure.code, failure.reason
+
+    def _unexplained(self, case: Case, found: Sequence[Failure]) -> Iterator[Failure]:
+        """What a family did not give and did not explain: there was nothing to compute, or it is at fault."""
+        absent = {key.name for key in self.keys if key not in case.pictures}
+        for name, units in self.units.items():
+            explained = {f.picture for f in found if f.stage in (name, *_SHARED_STAGES) and f.state != "warned"}
+            if "" in explained:
+                continue
+            for unit in units:
+                values = self.values[self.row[case.case_id], self.places[name, unit.picture]]
+                n_absent = int(np.isnan(values).sum())
+                if n_absent == 0 or unit.picture in explained | absent:
+                    continue
+                if all(key in case.pictures for key in unit.keys):
+                    reason = f"{n_absent} of {len(values)} features were not given, and the family did not say why"
+                    yield Failure(case.case_id, name, "feature.missing", reason, unit.picture)
+                else:
+                    reason = "made from several pictures, not all of which this case has"
+                    yield Failure(case.case_id, name, "pair.missing", reason, unit.picture, "skipped")
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A few cases for one family."""
-
-    recipe: Recipe
-    cases: tuple[Case, ...]
-
-
-@lru_cache(maxsize=8)
-def made(recipe: Recipe) -> FeatureFamily:
-    """The family of a recipe; made once per process."""
-    part = SHELF.take(recipe.name)
-    where = f"features.families.{recipe.name}"
-    family: FeatureFamily = part.Family(
-        parse_settings(part.Settings, json.loads(recipe.settings), where=where), recipe.rules
-    )
-    return family
-
-
-def work(task: Task) -> tuple[list[FamilyRow], float]:
-    """Rows of a task and the seconds they took. A family that raises on some case loses only that one."""
-    started = time.perf_counter()
-    rows = _extract_each(made(task.recipe), task)
-    return rows, time.perf_counter() - started
-
-
-def _extract_each(family: FeatureFamily, task: Task) -> list[FamilyRow]:
-    try:
-        return family.extract(task.cases)
-    except (StudyError, WeightsError):  # not this case's fault
-        raise
-    except Exception as error:  # a family's own fault, on data nobody foresaw: the run goes on
-        if len(task.cases) > 1:
-            return [row for single in _split(task) for row in _extract_each(family, single)]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return [_failed(task, "family.error", f"the family failed on this case: {reason}")]
-
-
-def _split(task: Task) -> list[Task]:
-    return [Task(task.recipe, (case,)) for case in task.cases]
-
-
-def _failed(task: Task, code: str, reason: str) -> FamilyRow:
-    case_id = task.cases[0].case_id
-    return FamilyRow(case_id, failures=[Failure(case_id, task.recipe.name, code, reason)])
-
-
-def _lost(task: Task) -> tuple[list[FamilyRow], float]:
-    reason = "the process that worked on this case died, twice; too little memory, or a file that crashes its decoder"
-    return [_failed(task, "worker.lost", reason)], 0.0
-
-
-def _prepare(recipes: Sequence[Recipe]) -> None:
-    for recipe in recipes:
-        made(recipe)
-
-
-Rows = dict[str, dict[str, FamilyRow]]
-
-
-def _rows(
-    cases: Sequence[Case], recipes: Sequence[Recipe], here: set[str], jobs: int, progress: Progress | None
-) -> tuple[Rows, dict[str, float]]:
-    """Rows by family and case id, and seconds of work by family."""
-    chunks = [tuple(cases[i : i + CHUNK_CASES]) for i in range(0, len(cases), CHUNK_CASES)]
-    tasks = [Task(recipe, chunk) for chunk in chunks for recipe in recipes]
-    remote = [recipe for recipe in recipes if recipe.name not in here]
-    workers = Workers(work, jobs, prepare=partial(_prepare, remote), split=_split, lost=_lost)
-    rows: Rows = {recipe.name: {} for recipe in recipes}
-    times = dict.fromkeys(rows, 0.0)
-    away, own = ([t for t in tasks if (t.recipe.name in here) is wanted] for wanted in (False, True))
-    for task, (found, seconds) in workers.run(away, own):
-        name = task.recipe.name
-        rows[name].update({row.case_id: row for row in found})
-        times[name] += seconds
-        if progress is not None:
-            progress(len(rows[name]), len(cases), name)
-    return rows, times
-
-
-def _assemble(cases: Sequence[Case], columns: Mapping[str, list[str]], rows: Rows) -> pd.DataFrame:
-    names = [column for family in columns.values() for column in family]
-    place = {column: i for i, column in enumerate(names)}
-    values = np.full((len(cases), len(names)), np.nan)
-    for i, case in enumerate(cases):
-        for family in rows.values():
-            found = family[case.case_id].values
-            values[i, [place[column] for column in found]] = list(found.values())
-    return pd.DataFrame(values, index=pd.Index([case.case_id for case in cases], dtype=object), columns=names)
-
-
-def _failures(cohort: Cohort, columns: Mapping[str, list[str]], rows: Rows) -> Iterable[Failure]:
-    """Failures case by case; a fault of a picture or its mask is told once, whoever met it."""
-    expected = {name: _by_picture(family) for name, family in columns.items()}
-    keys = cohort.picture_keys()
-    refused = {(failure.case_id, failure.picture) for failure in cohort.failures if failure.state != "warned"}
-    for case in cohort.cases:
-        told: set[tuple[str, str, str]] = set()
-        found = [f for f in _missing_pictures(case, keys) if (case.case_id, f.picture) not in refused]
-        for name, pictures in expected.items():
-            row = rows[name][case.case_id]
-            found += row.failures
-            found += _unexplained(case, keys, name, pictures, row)
-        for failure in found:
-            key = (failure.stage, failure.code, failure.picture)
-            if failure.stage not in _SHARED_STAGES or key not in told:
-                yield failure
-            told.add(key)
-
-
-def _by_picture(columns: Iterable[str]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for column in columns:
-        grouped.setdefault(ColumnName.parse(column).picture, []).append(column)
-    return grouped
+def _told_once(failures: Iterable[Failure]) -> Iterator[Failure]:
+    told: set[tuple[str, str, str]] = set()
+    for failure in failures:
+        key = (failure.stage, failure.code, failure.picture)
+        if failure.stage not in _SHARED_STAGES or key not in told:
+            yield failure
+        told.add(key)
 
 
 def _missing_pictures(case: Case, keys: Sequence[PictureKey]) -> Iterable[Failure]:
@@ -240,34 +296,17 @@ def _missing_pictures(case: Case, keys: Sequence[PictureKey]) -> Iterable[Failur
             yield Failure(case.case_id, "cohort", "picture.missing", reason, key.name, "skipped")
 
 
-def _unexplained(
-    case: Case, keys: Sequence[PictureKey], family: str, pictures: Mapping[str, list[str]], row: FamilyRow
-) -> Iterable[Failure]:
-    """What a family did not give and did not explain: there was nothing to compute, or it is at fault."""
-    explained = {failure.picture for failure in row.failures if failure.state != "warned"}
-    explained |= {key.name for key in keys if key not in case.pictures}
-    taken = {key.name for key in case.pictures}
-    for picture, columns in pictures.items():
-        n_absent = sum(column not in row.values for column in columns)
-        if n_absent == 0 or picture in explained or "" in explained:
-            continue
-        if picture in taken:
-            reason = f"{n_absent} of {len(columns)} features were not given, and the family did not say why"
-            yield Failure(case.case_id, family, "feature.missing", reason, picture)
-        else:
-            reason = "made from several pictures, not all of which this case has"
-            yield Failure(case.case_id, family, "pair.missing", reason, picture, "skipped")
-
-
-def _counts(cohort: Cohort, failures: Sequence[Failure]) -> dict[str, int]:
-    ids = {case.case_id for case in cohort.cases}
+def count(cases: Sequence[Case], failures: Sequence[Failure]) -> dict[str, int]:
+    """How many cases and failures there are, by state."""
+    ids = {case.case_id for case in cases}
     failed = {failure.case_id for failure in failures if failure.state == "failed"}
     states = Counter(failure.state for failure in failures)
+    refused = {failure.case_id for failure in failures} - ids
     return {
         "cases": len(ids),
         "cases_ok": len(ids - failed),
         "cases_failed": len(ids & failed),
-        "rows_refused": len({failure.case_id for failure in cohort.failures} - ids),
+        "rows_refused": len(refused),
         **{f"failures_{state}": n for state, n in sorted(states.items())},
     }
 

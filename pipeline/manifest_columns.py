@@ -167,6 +167,26 @@ def implausible(cells: Mapping[str, str], today: date) -> list[str]:
     return found
 
 
+def unreadable_number(name: str, text: str) -> str | None:
+    """What keeps a cell from being a number that it seems to be; None where nothing does.
+
+    Such a cell is never guessed at: ``1,234`` may be a thousand, and 720 months are no age of 720.
+
+    Examples
+    --------
+    >>> unreadable_number("age", "61,5"), unreadable_number("age", "061Y")
+    ('has a comma; write 61.5, and nothing between thousands', 'has a unit; write years as a number alone')
+    >>> unreadable_number("age", "61.5"), unreadable_number("age", "50-59")
+    (None, None)
+    """
+    plain = text.strip().lower()
+    if re.fullmatch(r"[+-]?\d+(,\d+)+", plain):
+        return "has a comma; write 61.5, and nothing between thousands"
+    if name == "age" and re.fullmatch(r"\d+([.,]\d+)?\s*(y|m|w|d|years?|yrs?|months?|weeks?|days?)\.?", plain):
+        return "has a unit; write years as a number alone"
+    return None
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)

@@ -17,6 +17,9 @@ from .phantom_plan import VIEWS, Breast, Lesion
 
 T = TypeVar("T", bound=np.generic)
 
+VERSION = 1
+"""Raised with every change of what is drawn: features of older drawings are computed again."""
+
 TRIM = 0.03  # of rows and columns: what the recombined picture lacks of the low-energy one
 
 
@@ -182,6 +185,10 @@ class PhantomImage:
         pixels = scene.low_energy if self.image_type == "LE" else scene.recombined
         return Image(pixels[self.view.window(self.image_type)].copy())
 
+    def content(self) -> str:
+        """Everything that the picture is drawn from."""
+        return f"phantom {VERSION} {self!r}"
+
     def breast(self) -> Mask:
         """Inside the skin, of the picture's shape."""
         return render(self.view).breast[self.view.window(self.image_type)].copy()
@@ -198,6 +205,10 @@ class PhantomMask:
     def read(self, image: Image) -> Mask:
         """The filled contour, of the picture's shape."""
         return require_same_size(self._cut(render(self.view).lesions), image)
+
+    def content(self) -> str:
+        """Everything that the mask is drawn from."""
+        return f"phantom {VERSION} {self!r}"
 
     def planted(self) -> Mask:
         """Where the signs around the lesion are that the deep latent moved, of the picture's shape."""

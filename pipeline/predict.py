@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,27 @@ from ..features.errors import StudyError
 from ..features.failure import Failure, failures_frame
 from ..features.settings import parse_settings
 from ..features.table import ColumnName, FeatureTable
+from ..features.whole import UNFINISHED, Writer, write_whole
 from ..models.bundle import Bundle
 from .cohort import Cohort
 from .extract import FeatureSettings, extract
+from .lock import NAME as LOCK
+from .lock import hold, require_held
+from .means import Means
 from .progress import shown_progress
+from .run import STORE
+from .store import Store
+from .workers import Limits
 
 
 def predict(
-    bundle: Bundle, cohort: Cohort, folder: Path, *, jobs: int = 1, weights: str | None = None
+    bundle: Bundle,
+    cohort: Cohort,
+    folder: Path,
+    *,
+    jobs: int = 0,
+    limits: Limits | None = None,
+    weights: str | None = None,
 ) -> tuple[pd.DataFrame, FeatureTable]:
     """Extract what the bundle was trained on from new cases, and apply it.
 
@@ -37,7 +51,9 @@ def predict(
         breast and by patient), ``shap.parquet`` (what spoke for each prediction) and the feature table with
         its failures.
     jobs : int
-        Worker processes.
+        Worker processes; 0 works in this process.
+    limits : Limits, optional
+        What a case may cost a worker.
     weights : str, optional
         Where the network's weights are on this machine, if not where they were in training; they must be the
         same tensors.
@@ -54,22 +70,31 @@ def predict(
     BundleError
         If the weights are not those of the training.
     """
-    others = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    found = {path.name for path in folder.iterdir()} - {STORE} if folder.is_dir() else set()
+    others = {name for name in found if not name.startswith((LOCK, UNFINISHED))}
     if others and "predictions.csv" not in others:
         raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
     if cohort.table is None and "families" not in bundle.record.get("table", {}):
         raise StudyError("the bundle was trained on a table of features; name such a table here, not images")
     settings = parse_settings(FeatureSettings, _extraction(bundle, weights), where="bundle: extraction")
+    hold(folder)
     with shown_progress() as progress:
-        table = extract(cohort, settings, jobs=jobs, progress=progress)
+        store = Store(folder / STORE)
+        store.require_writable()
+        means = Means(jobs, limits or Limits(), store=store, progress=progress)
+        table = extract(cohort, settings, means)
     needed = [name for model in bundle.models for name in model.features]
     known = bundle.record.get("table", {}).get("clinical_columns", table.columns_of("clinical"))
     table = with_clinical_columns(table, needed, known)
     predictions = bundle.predict(table)
+    writers: dict[str, Writer] = {
+        "predictions_by_unit.csv": partial(by_unit(predictions).to_csv, index=False, lineterminator="\n"),
+        "shap.parquet": partial(bundle.explain(table).to_parquet, index=False),
+        "predictions.csv": partial(predictions.to_csv, index=False, lineterminator="\n"),
+    }
+    require_held(folder)
     table.save(folder)
-    predictions.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
-    by_unit(predictions).to_csv(folder / "predictions_by_unit.csv", index=False, lineterminator="\n")
-    bundle.explain(table).to_parquet(folder / "shap.parquet", index=False)
+    write_whole(folder, writers)
     return predictions, table
 
 

@@ -49,7 +49,8 @@ class Roots:
         found = [folder / plain for folder in allowed]
         path = next((path for path in found if path.exists()), found[0])
         real = path.resolve()
-        if not any(real.is_relative_to(folder) for folder in allowed):
+        home = plain.startswith("~") and not real.exists()  # a shell's word for a folder elsewhere, never followed
+        if home or not any(real.is_relative_to(folder) for folder in allowed):
             raise CaseError(
                 "path.outside_root",
                 f"{plain}: leads out of the table's folder; move it there or name its folder as root",

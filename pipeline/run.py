@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pandas as pd
 
 from ..features.errors import StudyError
 from ..features.table import FeatureTable, read_text_csv
+from ..features.whole import UNFINISHED, write_whole
 from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
 from ..models.result import Result
@@ -27,7 +27,12 @@ from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
 from .gallery import gather_crops
+from .inputs import InputLog
+from .lock import NAME as LOCK
+from .lock import hold, require_held
+from .means import Effort, Engine, Means
 from .progress import LOG, shown_progress
+from .store import Store
 from .study import Study, read_cohort
 
 RECORD = "run.json"
@@ -37,6 +42,9 @@ OUTPUTS = (
     "exclusions.csv", "crops.npz", "result.json", "report.html", "model_card.md", "model/model.cemrad",
 )  # fmt: skip
 """Files of a run, other than its record: a new run in the folder begins without them."""
+STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
+KEPT = {"masks", STORE, SHARDS, INPUTS}
+"""What a new run in the folder finds and leaves there."""
 
 
 @dataclass
@@ -60,10 +68,13 @@ class Run:
     result: Result | None = None
     times_s: dict[str, float] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
+    effort: Effort = field(default_factory=Effort)
 
     @classmethod
     def start(cls, study: Study, *, replace: bool = False) -> Run:
-        """Read the cohort and claim the folder; what an earlier run of the same study left there goes.
+        """Read the cohort and claim the folder; what an earlier run of the same study made of it goes.
+
+        Its store of results stays: what did not change is not computed again.
 
         Parameters
         ----------
@@ -74,21 +85,27 @@ class Run:
         Raises
         ------
         StudyError
-            If the folder holds something that is not a run, or the run of another study.
+            If the folder holds something that is not a run or the run of another cohort, or if another process
+            is writing there.
         """
         folder = study.output
-        others = {path.name for path in folder.iterdir()} - {"masks"} if folder.is_dir() else set()
+        found = folder.iterdir() if folder.is_dir() else ()
+        others = {path.name for path in found if not _is_left_over(path)} - KEPT
         if others and not (folder / RECORD).is_file():
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
-        if others and not replace and (changed := _changed(study, stored_study(folder))):
+        changed = _changed(study, stored_study(folder)) if others and not replace else []
+        if "cohort" in changed:
             raise StudyError(
                 f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
                 "or delete this one"
             )
+        if changed:
+            LOG.info("%s: the set of features changed; what it does not touch is taken from the last run", folder)
         cohort = read_cohort(study)
-        folder.mkdir(parents=True, exist_ok=True)
+        hold(folder)
         for name in OUTPUTS:
             (folder / name).unlink(missing_ok=True)
+            (folder / name).with_name(f"{UNFINISHED}{Path(name).name}").unlink(missing_ok=True)
         run = cls(study, cohort, cohort.labels(), commands=[_command()])
         run.write_record()
         return run
@@ -114,16 +131,49 @@ class Run:
         run.times_s = record["times_s"]
         if (folder / "metrics.json").is_file() and stored["evaluation"] == study.model_dump(mode="json")["evaluation"]:
             run.result = Result.load(folder)
-        study.output.mkdir(parents=True, exist_ok=True)
+        hold(study.output)
         return run
 
-    def extract(self) -> FeatureTable:
-        """Compute the feature table and write it."""
+    def extract(
+        self,
+        engine: Engine | None = None,
+        *,
+        force: bool = False,
+        store: Path | None = None,
+        rows: slice = slice(None),
+    ) -> FeatureTable:
+        """Compute the feature table and write it.
+
+        Parameters
+        ----------
+        engine : Engine, optional
+            Works instead of processes of this machine.
+        force : bool
+            Compute everything, whatever an earlier run left.
+        store : Path, optional
+            Folder of the store, if it is not the run's own.
+        rows : slice
+            Only these cases.
+        """
+        folder = self.study.output
+        kept, inputs = Store(store or folder / STORE), InputLog(folder / INPUTS)
+        kept.require_writable()
         with self._stage("extract"), shown_progress() as progress:
-            self.table = extract(self.cohort, self.study.features, jobs=self.study.jobs, progress=progress)
-            self.table.save(self.study.output)
-            self.labels.rename_axis("case_id").to_csv(self.study.output / "labels.csv", lineterminator="\n")
-        return self.table
+            means = Means(self.study.jobs, self.study.limits, engine, kept, force, inputs, progress, self.effort)
+            table = extract(self.cohort, self.study.features, means, rows=rows)
+            tell_effort(self.effort)
+            self.keep(table)
+        return table
+
+    def keep(self, table: FeatureTable) -> None:
+        """Take a feature table as this run's, and write it with its labels."""
+        folder = self.study.output
+        require_held(folder)
+        self.table = table
+        labels = self.labels.loc[table.values.index].rename_axis("case_id")
+        write_whole(folder, {"labels.csv": lambda path: labels.to_csv(path, lineterminator="\n")})
+        table.save(folder)  # last: where there is a table, there are its labels
+        self.write_record()
 
     def evaluate(self) -> Result:
         """Nested cross-validation of every arm and endpoint; writes the result."""
@@ -187,18 +237,21 @@ class Run:
             "versions": versions(),
             "counts": self._counts(),
             "times_s": {name: round(value, 2) for name, value in self.times_s.items()},
+            "effort": asdict(self.effort),
             "extraction": {} if self.table is None else self.table.provenance,
             "splits": {} if self.result is None else self.result.folds,
             "sha256": {
                 str(path.relative_to(folder)): _sha256(path)
                 for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.name not in (RECORD, f".{RECORD}.part")
+                if path.is_file()
+                and path.name != RECORD
+                and not _is_left_over(path)
+                and path.relative_to(folder).parts[0] not in (STORE, SHARDS)
             },
         }
         text = json.dumps(record, indent=2, sort_keys=True, default=str)
-        unfinished = folder / f".{RECORD}.part"
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / RECORD)
+        require_held(folder)
+        write_whole(folder, {RECORD: lambda path: path.write_text(text + "\n", encoding="utf-8")})
 
     def _counts(self) -> dict[str, int]:
         if self.table is None:
@@ -254,6 +307,14 @@ def run_study(study: Study, *, replace: bool = False) -> Run:
     return run
 
 
+def tell_effort(effort: Effort) -> None:
+    """Say what was computed and what was there already."""
+    LOG.info("extract: %d units computed, %d taken from the store", effort.units_computed, effort.units_stored)
+    if effort.inputs_changed:
+        named = ", ".join(effort.inputs_changed[:5]) + (", ..." if len(effort.inputs_changed) > 5 else "")
+        LOG.info("extract: %d pictures changed since the last run: %s", len(effort.inputs_changed), named)
+
+
 def exit_code(table: FeatureTable) -> int:
     """What a command that made this table exits with: 0 all rows done, 3 some failed, 4 all failed."""
     if not (table.failures["state"] == "failed").any():
@@ -292,6 +353,11 @@ def _changed(study: Study, stored: Mapping[str, Any]) -> list[str]:
     cohort = {"reader": study.cohort.reader, **asked["cohort"]["settings"]}
     pairs = {"cohort": (cohort, stored["cohort"]), "set of features": (asked["features"], stored["features"])}
     return [name for name, (now, then) in pairs.items() if now != then]
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether a file is a lock, or what a process that was killed had not finished."""
+    return path.name.startswith((LOCK, UNFINISHED))
 
 
 def _command() -> str:

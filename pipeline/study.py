@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +18,16 @@ from ..reports.page import ReportSettings
 from .cohort import Cohort
 from .cohorts import SHELF as COHORTS
 from .extract import FeatureSettings
+from .workers import Limits
 
 MAX_STUDY_BYTES = 1_000_000
 _PATH_KEYS = ("path", "root", "parameter_file")
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use, at most 16: more is for whoever says so."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, 16)
 
 
 class CohortChoice(Settings):
@@ -64,7 +72,8 @@ class Study(Settings):
     train: TrainSettings = TrainSettings()
     report: ReportSettings = ReportSettings()
     output: Path = Path("runs/study")
-    jobs: int = Field(default=1, ge=1, description="worker processes")
+    jobs: int = Field(default_factory=usable_cores, ge=1, description="worker processes; as many as usable cores")
+    limits: Limits = Limits()
 
 
 def parse_study(values: Mapping[str, Any], *, where: str = "study") -> Study:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import warnings
+import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from ..features.errors import CohortError
+from ..features.archive import require_safe_members, unpack_gzip
+from ..features.errors import ArchiveError, CohortError
 
 MAX_TABLE_BYTES = 1024 * 1024 * 1024
+"""Largest table that is read, as stored and as unpacked."""
+MAX_CELLS = 50_000_000
+"""Most cells of a workbook or Parquet file, which can state very many in a few bytes."""
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".txt", ".xlsx", ".parquet")
 _DELIMITERS = (",", ";", "\t")
 _MAX_CELL = 16 * 1024 * 1024
@@ -43,11 +49,11 @@ def read_text_table(path: Path, *, sheet: str | None = None) -> pd.DataFrame:
     Raises
     ------
     CohortError
-        If the file is absent, damaged, of another kind, has no header, a column name twice, or a
-        row whose number of cells is not the header's; the message names the line.
+        If the file is absent, damaged, of another kind, unpacks to too much, has no header, a column name
+        twice, or a row whose number of cells is not the header's; the message names the line.
     """
     if not path.is_file():
-        raise CohortError(f"{path}: no such table")
+        raise CohortError(f"{path}: {'not a regular file' if path.exists() else 'no such table'}")
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise CohortError(f"{path}: larger than {MAX_TABLE_BYTES} bytes")
     name = path.name.lower()
@@ -72,7 +78,10 @@ Rows = tuple[list[str], list[list[str]], list[int]]
 def _csv_rows(path: Path) -> Rows:
     raw = path.read_bytes()
     try:
-        text = (gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw).decode("utf-8-sig")
+        packed = path.name.lower().endswith(".gz")
+        text = (unpack_gzip(raw, max_bytes=MAX_TABLE_BYTES) if packed else raw).decode("utf-8-sig")
+    except ArchiveError as error:
+        raise CohortError(f"{path.name}: {error}") from None
     except UnicodeDecodeError as error:
         raise CohortError(f"{path.name}: not UTF-8 at byte {error.start}; save it as CSV UTF-8") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -103,21 +112,63 @@ def _csv_rows(path: Path) -> Rows:
 
 def _excel_rows(path: Path, sheet: str | None) -> Rows:
     try:
+        with zipfile.ZipFile(path) as archive:
+            require_safe_members(archive, max_bytes=MAX_TABLE_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # openpyxl, of styles and validations it does not know
-            frame = pd.read_excel(path, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False)
-    except Exception as error:  # noqa: BLE001 - zipfile, openpyxl and pandas each have their own
+            rows = list(_sheet_rows(path, sheet))
+    except CohortError:
+        raise
+    except ArchiveError as error:
+        raise CohortError(f"{path.name}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - zipfile, openpyxl and expat each have their own
         raise CohortError(f"{path.name}: cannot be read as a workbook ({error})") from None
-    cells = frame.fillna("").to_numpy(dtype=object).tolist()  # a cell such as #N/A is read as NaN
+    width = max(map(len, rows), default=0)
+    cells = [row + [""] * (width - len(row)) for row in rows]
     if not cells or not any(cells[0]):
         raise CohortError(f"{path.name}: no header row")
     kept = [(row, line) for line, row in enumerate(cells[1:], start=2) if any(row)]
     return cells[0], [row for row, _ in kept], [line for _, line in kept]
 
 
+def _sheet_rows(path: Path, sheet: str | None) -> Iterator[list[str]]:
+    """Rows of a sheet as text, each up to its last cell that holds something."""
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    try:
+        page = book[sheet] if sheet is not None else book.worksheets[0]
+        page.reset_dimensions()  # what the sheet states of its own size may be wrong
+        width = 0
+        for number, row in enumerate(page.rows, start=1):
+            texts = [_excel_text(cell) for cell in row]
+            while texts and not texts[-1]:
+                texts.pop()
+            width = max(width, len(texts))
+            if width * number > MAX_CELLS:
+                raise CohortError(f"{path.name}: {number} rows of {width} cells; at most {MAX_CELLS} cells are read")
+            yield texts
+    finally:
+        book.close()
+
+
+def _excel_text(cell: Any) -> str:
+    value = cell.value
+    if value is None or cell.data_type == "e":  # an error such as #N/A
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
 def _parquet_rows(path: Path) -> Rows:
     try:
+        stated = pyarrow.parquet.read_metadata(path)
+        if stated.num_rows * stated.num_columns > MAX_CELLS:
+            raise CohortError(
+                f"{path.name}: {stated.num_rows} rows of {stated.num_columns} cells; at most {MAX_CELLS} cells are read"
+            )
         table = pyarrow.parquet.read_table(path)
+    except CohortError:
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise CohortError(f"{path.name}: cannot be read as Parquet ({error})") from None
     columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]

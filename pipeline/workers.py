@@ -1,117 +1,221 @@
-"""Worker processes that may die: their tasks are tried again alone, and the others go on."""
+"""Worker processes that may die or hang: a task that they take with them is tried once more, and the others go on."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+from pydantic import Field
 
-T = TypeVar("T")
-R = TypeVar("R")
+from ..features.errors import StudyError
+from ..features.settings import Settings
+from .work import NO_MEMORY, Done, Recipe, Task, lost, prepare, work
 
-# One thread each: with as many workers as cores, more threads only get in each other's way.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
-}
+# With as many workers as cores, more threads only get in each other's way.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+# loky would replace a process that grew by a new one that lacks what _begin_worker does.
+_NO_RECYCLING = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+_START_S = 600.0
+LOST = "the process that worked on this case died, twice; too little memory, or a file that crashes its decoder"
+_LATE = "no result after {} s, twice; look at the file and where it lies, or raise limits.wall_s"
 
 
-class Workers(Generic[T, R]):
-    """Runs tasks in processes.
+class Limits(Settings):
+    """What one case may cost before it is given up as failed."""
+
+    wall_s: float = Field(default=120.0, gt=0, description="seconds that a case may take, in each of two tries")
+    memory_gib: float | None = Field(default=4.0, gt=0, description="memory of a worker beyond what it starts with")
+
+
+class Workers:
+    """Processes of one worker each, so that what a process dies or hangs on is known.
 
     Parameters
     ----------
-    work : callable
-        Task to result; importable by the workers. What it raises is raised here.
     n_workers : int
-        Processes, and tasks on their way at a time: when a process dies, only these are in doubt.
-    prepare : callable
-        Called once in each new process, to load what tasks share.
-    split : callable
-        A task as tasks of one case each.
-    lost : callable
-        The result of a task of one case whose process died when it ran alone.
+        Processes, and tasks on their way at a time.
+    recipes : sequence of Recipe
+        Families that each process makes once, before its first task.
+    limits : Limits
+    expected : mapping, optional
+        What :func:`~cemrad.pipeline.work.identities` must be in every process, if another machine asked.
     """
 
     def __init__(
-        self,
-        work: Callable[[T], R],
-        n_workers: int,
-        *,
-        prepare: Callable[[], object],
-        split: Callable[[T], Sequence[T]],
-        lost: Callable[[T], R],
+        self, n_workers: int, recipes: Sequence[Recipe], limits: Limits, *, expected: Mapping[str, Any] | None = None
     ) -> None:
-        self.work = work
-        self.n_workers = n_workers
-        self.prepare = prepare
-        self.split = split
-        self.lost = lost
+        self._slots = [_Slot(tuple(recipes), limits, expected) for _ in range(n_workers)]
 
-    def run(self, tasks: Sequence[T], here: Sequence[T] = ()) -> Iterator[tuple[T, R]]:
-        """Tasks with their results as they finish.
+    def __enter__(self) -> Workers:
+        return self
 
-        Parameters
-        ----------
-        tasks : sequence
-            For the workers.
-        here : sequence
-            For this process, in between: they use a device that is not shared.
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Done]]:
+        """Tasks with their results as they finish; a case that a worker died or hung on has one that says so.
+
+        Raises
+        ------
+        StudyError
+            If a worker cannot even start, or would compute other numbers than expected.
         """
-        queue, own = deque(tasks), deque(here)
-        running: dict[Future[R], T] = {}
-        pool = self._pool(self.n_workers) if queue else None
+        again: deque[Task] = deque()
+        while True:
+            for slot in self._slots:
+                if slot.task is None and again:
+                    slot.begin(again.popleft(), is_last_try=True)
+                elif slot.task is None and (task := next(tasks, None)) is not None:
+                    slot.begin(task)
+            busy = [slot for slot in self._slots if slot.task is not None]
+            if not busy:
+                return
+            first = min(slot.deadline for slot in busy)
+            wait([slot.future for slot in busy], max(0.0, first - time.monotonic()), FIRST_COMPLETED)
+            for slot in busy:
+                if (ended := slot.collect()) is not None:
+                    task, result = ended
+                    if isinstance(result, Done):
+                        yield task, result
+                    elif result.is_last_try:
+                        yield task, lost(task, result.code, result.reason)
+                    else:
+                        again += task.split()
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for slot in self._slots:
+            slot.kill()
+
+
+class _Loss(NamedTuple):
+    """Why a worker gave no result."""
+
+    code: str
+    reason: str
+    is_last_try: bool
+
+
+class _Slot:
+    """One process, what it works on, and until when."""
+
+    def __init__(self, recipes: tuple[Recipe, ...], limits: Limits, expected: Mapping[str, Any] | None) -> None:
+        self.recipes = recipes
+        self.limits = limits
+        self.expected = expected
+        self.task: Task | None = None
+        self.future: Future[Any] = Future()
+        self.deadline = 0.0
+        self._pool: Any = None
+        self._is_starting = False
+        self._is_last_try = False
+        self._n_false_starts = 0
+
+    def begin(self, task: Task, *, is_last_try: bool = False) -> None:
+        self.task, self._is_last_try = task, is_last_try
+        if self._pool is not None:
+            self._submit()
+            return
+        # loky does not import the caller's main module, so a script needs no guard around its calls.
+        env = {name: os.environ.get(name, "1") for name in _THREADS} | _NO_RECYCLING
+        self._pool = ProcessPoolExecutor(1, env=env)
+        self._is_starting = True
+        self.deadline = time.monotonic() + _START_S
+        with _without_ctrl_c():
+            self.future = self._pool.submit(_begin_worker, os.getpid(), self.recipes, self.limits.memory_gib)
+
+    def _submit(self) -> None:
+        assert self.task is not None
+        self.deadline = time.monotonic() + self.limits.wall_s * len(self.task.cases)
         try:
-            while queue or running or own:
-                broken = pool is not None and not self._feed(pool, queue, running)
-                if own:
-                    task = own.popleft()
-                    yield task, self.work(task)
-                done, _ = wait(running, timeout=0 if own else None, return_when=FIRST_COMPLETED)
-                if broken or any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                    _kill(pool)
-                    yield from self._alone(list(running.values()))
-                    running.clear()
-                    pool = self._pool(self.n_workers)
-                    continue
-                for future in done:
-                    yield running.pop(future), future.result()
-        finally:
-            _kill(pool)
+            self.future = self._pool.submit(work, self.task)
+        except BrokenProcessPool as error:  # it died between two tasks
+            self.future = Future()
+            self.future.set_exception(error)
 
-    def _feed(self, pool: Any, queue: deque[T], running: dict[Future[R], T]) -> bool:
-        """Keep every worker busy; False where the pool takes no work because a worker died."""
-        while queue and len(running) < self.n_workers:
-            try:
-                future = pool.submit(self.work, queue[0])
-            except BrokenProcessPool:
-                return False
-            running[future] = queue.popleft()
-        return True
-
-    def _alone(self, suspects: Sequence[T]) -> Iterator[tuple[T, R]]:
-        pool = self._pool(1)
+    def collect(self) -> tuple[Task, Done | _Loss] | None:
+        """The task with its result, or with why there is none; None while it is on its way."""
+        assert self.task is not None
+        if not self.future.done():
+            return None if time.monotonic() < self.deadline else self._give_up("case.timeout", self._late())
         try:
-            for task in (single for suspect in suspects for single in self.split(suspect)):
-                try:
-                    result = pool.submit(self.work, task).result()
-                except BrokenProcessPool:
-                    _kill(pool)
-                    pool = self._pool(1)
-                    result = self.lost(task)
-                yield task, result
-        finally:
-            _kill(pool)
+            result = self.future.result()
+        except BrokenProcessPool:
+            return self._give_up("worker.lost", LOST)
+        if self._is_starting:
+            _require_equal(result, self.expected)
+            self._is_starting, self._n_false_starts = False, 0
+            self._submit()
+            return None
+        if any(failure.code == NO_MEMORY for found in result.found for failure in found.failures):
+            if not self._is_last_try:  # perhaps what came before took the memory: once more, in a new process
+                return self._give_up(NO_MEMORY, "")
+            self.kill()
+        task, self.task = self.task, None
+        return task, result
 
-    def _pool(self, n_workers: int) -> Any:
-        return ProcessPoolExecutor(n_workers, initializer=self.prepare, env=ONE_THREAD)
+    def _give_up(self, code: str, reason: str) -> tuple[Task, Done | _Loss] | None:
+        assert self.task is not None
+        self.kill()
+        if self._is_starting:
+            self._n_false_starts += 1
+            if self._n_false_starts > 1:
+                raise StudyError("a worker process died while it was starting, twice; is there enough memory?")
+            self.begin(self.task, is_last_try=self._is_last_try)
+            return None
+        task, self.task = self.task, None
+        return task, _Loss(code, reason, self._is_last_try)
+
+    def _late(self) -> str:
+        return _LATE.format(f"{self.limits.wall_s:g}")
+
+    def kill(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
 
 
-def _kill(pool: Any) -> None:
-    if pool is not None:
-        pool.shutdown(wait=True, kill_workers=True)
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process that is started here does not get Ctrl-C, not even while it loads; this one gets it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _require_equal(found: Mapping[str, Any], expected: Mapping[str, Any] | None) -> None:
+    if expected is None or found == expected:
+        return
+    differing = [name for name in expected if found.get(name) != expected[name]]
+    what = ", ".join(f"{name} is {found.get(name)} and should be {expected[name]}" for name in differing)
+    raise StudyError(f"{socket.gethostname()} would compute other numbers: {what}")
+
+
+def _begin_worker(parent: int, recipes: tuple[Recipe, ...], memory_gib: float | None) -> dict[str, Any]:
+    """Prepare a new process; it ends with its parent, and Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return prepare(recipes, memory_gib)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..features.whole import write_whole
 from ..models.result import Result
 from .endpoints import EndpointFacts
 from .facts import Facts, gather_facts
@@ -28,8 +29,8 @@ def write_model_card(result: Result, path: Path) -> Path:
     Path
         The file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(model_card(result), encoding="utf-8", newline="\n")
+    text = model_card(result)
+    write_whole(path.parent, {path.name: lambda part: part.write_text(text, encoding="utf-8", newline="\n")})
     return path
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from pathlib import Path
 from typing import Protocol
 
 from markupsafe import Markup
 
+from ..features.whole import write_whole
 from ..models.result import Result
 from .facts import Facts, ReportSettings, gather_facts, shown_cases
 from .sections import SHELF
@@ -46,10 +46,7 @@ def write_report(result: Result, path: Path, settings: ReportSettings | None = N
         The file.
     """
     text = render_page(gather_facts(result, settings), result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(unfinished, path)
+    write_whole(path.parent, {path.name: lambda part: part.write_text(text, encoding="utf-8", newline="\n")})
     return path
 
 

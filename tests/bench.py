@@ -1,71 +1,99 @@
-"""What extraction costs on this machine: run it by `make bench`."""
+"""How fast extraction is on this machine, against pyradiomics and Nyxus: run it by `make bench`.
 
+Sections (all without a name): engines, nyxus, batch, deep. Everything measured, with settings and machine, is also
+written as JSON.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import SimpleITK
-import torch
-from cemrad.features.case import Case, Picture, PictureKey
-from cemrad.features.families import deep, radiomics
-from cemrad.features.image import ArrayImage
-from cemrad.features.mask import ArrayMask, MaskRules
+from bench_timing import say, textured
 
-SHAPE = (2048, 1664)
-LESIONS_PX = (60, 200, 600)
-RC = PictureKey("RC", "CC")
+__all__ = ["textured"]
 
-
-def textured(shape: tuple[int, int], seed: int) -> np.ndarray:
-    """12-bit power-law noise, beta 3: about the texture of a mammogram."""
-    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
-    frequency[0, 0] = np.inf
-    noise = np.fft.rfft2(np.random.default_rng(seed).standard_normal(shape)) / frequency**1.5
-    pixels = np.fft.irfft2(noise, shape)
-    return np.interp(pixels, (pixels.min(), pixels.max()), (0, 4095)).round().astype(np.uint16)
-
-
-def exam(shape: tuple[int, int], diameter_px: int, seed: int = 0) -> Case:
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    mask = (rows - shape[0] // 2) ** 2 + (columns - shape[1] // 2) ** 2 <= (diameter_px / 2) ** 2
-    return Case(f"c{seed}", "p", pictures={RC: Picture(ArrayImage(textured(shape, seed)), ArrayMask(mask))})
+SECTIONS = {"engines": "bench_engines", "nyxus": "bench_peer", "batch": "bench_batch", "deep": "bench_deep"}
+OUTPUT = Path(__file__).parents[1] / "runs" / "bench.json"
+PACKAGES = (
+    "cemrad",
+    "pyradiomics-bhklab",
+    "SimpleITK",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "PyWavelets",
+    "numba",
+    "torch",
+)
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1",
+)  # fmt: skip
 
 
-def best_s(run: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def machine() -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": _processor(),
+        "cores": cores,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "threads": ONE_THREAD,
+    }
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def load() -> list[float]:
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all without one")
+    parser.add_argument("--images", type=int, default=200, help="of the section batch")
+    parser.add_argument("--repeats", type=int, default=3, help="of pyradiomics in the section engines")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON of everything measured")
+    options = parser.parse_args()
+    unknown = sorted(set(options.sections) - set(SECTIONS))
+    if unknown:
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    return options
 
 
 def main() -> None:
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    torch.set_num_threads(1)
-    out = sys.stdout.write
-    out(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; ")
-    out("one core, decoding not counted, best of the repeats\n\n")
-
-    settings = radiomics.Settings()
-    family = radiomics.Family(settings, MaskRules())
-    out(f"radiomics, preset {settings.preset}, {len(family.columns([RC]))} features per picture\n")
-    for shape, diameters, repeats in ((SHAPE, LESIONS_PX, 3), ((512, 512), (60, 200), 5), ((256, 256), (60,), 5)):
-        for diameter in diameters:
-            case = exam(shape, diameter)
-            seconds = best_s(lambda case=case: family.extract([case]), repeats)
-            out(f"  {shape[0]:4} x {shape[1]:4} px, lesion {diameter:3} px: {1000 * seconds:8.0f} ms per picture\n")
-
-    out(f"\ndeep, random weights, cpu, torch {torch.__version__}, input 224 x 224 px, batch 16\n")
-    cases = [exam((512, 512), 100, seed) for seed in range(32)]
-    for network in ("resnet18", "resnet50"):
-        family = deep.Family(deep.Settings(network=network, weights="random", device="cpu"), MaskRules())
-        family.extract(cases[:16])
-        seconds = best_s(lambda family=family: family.extract(cases), 2)
-        out(f"  {network}: {len(cases) / seconds:6.1f} images per second\n")
+    options = read_options()
+    if any(os.environ.get(key) != value for key, value in ONE_THREAD.items()):
+        # Thread counts are read when a library is loaded, and some are by now: start again with them.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)
+    about = machine()
+    say(f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}")
+    say(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
+    say("A verdict goes by processor time, which other work on the machine disturbs least; in batch by wall time.")
+    record: dict[str, Any] = {"machine": about, "sections": {}}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    for name in options.sections or SECTIONS:
+        before, started = load(), time.perf_counter()
+        say(f"\n{'-' * 100}\n")
+        measured = importlib.import_module(SECTIONS[name]).measure(options)
+        seconds = time.perf_counter() - started
+        say(f"\n  {seconds:.0f} s; load of the machine before {before}, after {load()}")
+        record["sections"][name] = {"seconds": seconds, "load_before": before, "load_after": load(), **measured}
+        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    say(f"\nwritten: {os.path.relpath(options.output)}")
 
 
 if __name__ == "__main__":

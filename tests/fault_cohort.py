@@ -33,15 +33,16 @@ def breast(seed=1, dtype=np.uint8):
     return np.random.default_rng(seed).integers(40, 200, SHAPE).astype(dtype)
 
 
-def save(path: Path, pixels, spacing=None, origin=None):
+def save(path: Path, pixels, spacing=None, origin=None, direction=None, *, packed=False):
     """Write an array by the ending of its path; spacing and origin are of columns and rows (x, y)."""
-    if path.suffix in (".png", ".jpg"):
+    if path.suffix in (".png", ".jpg", ".tif"):
         PIL.Image.fromarray(pixels).save(path)
         return path.name
     image = SimpleITK.GetImageFromArray(pixels)
     image.SetSpacing(spacing or (0.1, 0.1))
     image.SetOrigin(origin or (0.0, 0.0))
-    SimpleITK.WriteImage(image, str(path))
+    image.SetDirection(direction or (1.0, 0.0, 0.0, 1.0))
+    SimpleITK.WriteImage(image, str(path), packed)
     return path.name
 
 
@@ -63,11 +64,13 @@ def healthy(folder: Path):
     return [{key: text.replace(FAULTY, name) for key, text in BASE.items()} for name in HEALTHY]
 
 
-def computed(path: Path, settings=None, **radiomics):
+def computed(path: Path, settings=None, mask_rules=None, **radiomics):
     """The product's own way: the manifest's cohort, then the extraction."""
-    asked = {"parameters": PARAMETERS} | radiomics
-    cohort = read(Settings(path=path, **(settings or {})))
-    return extract(cohort, parse_settings(FeatureSettings, {"families": {"radiomics": asked}}, where="features"))
+    families = {"radiomics": {"parameters": PARAMETERS} | radiomics}
+    asked = {"families": families, "mask_rules": mask_rules or {}}
+    return extract(
+        read(Settings(path=path, **(settings or {}))), parse_settings(FeatureSettings, asked, where="features")
+    )
 
 
 def clean(folder: Path):
@@ -75,11 +78,11 @@ def clean(folder: Path):
     return computed(table(folder / "clean.csv", healthy(folder)))
 
 
-def with_fault(folder: Path, settings=None, radiomics=None, **cells):
+def with_fault(folder: Path, settings=None, radiomics=None, mask_rules=None, **cells):
     """The table of the healthy cases and the faulty one; files must have been written."""
     rows = [{key: text.replace(FAULTY, name) for key, text in BASE.items()} for name in HEALTHY]
     path = table(folder / "cohort.csv", [*rows, BASE | cells])
-    return computed(path, settings, **(radiomics or {}))
+    return computed(path, settings, mask_rules, **(radiomics or {}))
 
 
 def require_contained(found, expected, *, gives: bool):

@@ -33,7 +33,7 @@ def _png(path, pixels):
 
 def _row(**cells):
     base = {"patient_id": "bad", "lesion_id": "1", "laterality": "L", "view": "CC", "image_type": "LE"}
-    base |= {"image_path": "0.png", "mask_path": "0_mask.png", "malignancy": "malignant", "er": "positive"}
+    base |= {"image_path": "own.png", "mask_path": "own_mask.png", "malignancy": "malignant", "er": "positive"}
     return [str((base | cells).get(name, "")) for name in HEADER]
 
 
@@ -45,9 +45,9 @@ def _write(folder, rows, header=HEADER, name="manifest.csv"):
 
 @pytest.fixture
 def good(tmp_path):
-    """A folder with three good rows; returns the folder and the rows."""
+    """A folder with three good rows, and files for a fourth; returns the folder and the rows."""
     rng = np.random.default_rng(11)
-    for k in range(3):
+    for k in (0, 1, 2, "own"):
         _png(tmp_path / f"{k}.png", rng.integers(0, 255, SHAPE, dtype=np.uint8))
         _png(tmp_path / f"{k}_mask.png", _mask())
     return tmp_path, [
@@ -178,11 +178,11 @@ FAULTS = {
     "truncated JPEG": (image(lambda f: _cut(f, ".jpg", 0.6)), "file.truncated"),
     "truncated PNG": (image(lambda f: _cut(f, ".png", 0.6)), "file.truncated"),
     "text as DICOM": (image(lambda f: _content(f, "bad.dcm", b"not an image")), "file.not_dicom"),
-    "PNG as DICOM": (image(lambda f: _content(f, "bad.dcm", (f / "0.png").read_bytes())), "file.not_dicom"),
+    "PNG as DICOM": (image(lambda f: _content(f, "bad.dcm", (f / "own.png").read_bytes())), "file.not_dicom"),
     "text as PNG": (image(lambda f: _content(f, "bad.png", b"not an image")), "file.corrupt"),
     "unknown ending": (image(lambda f: _content(f, "bad.xyz", b"something")), "file.unknown_format"),
     "volume": (image(lambda f: _volume(f, "bad.nii.gz", np.zeros((3, *SHAPE), np.uint8))), "image.not_2d"),
-    "NaN in the image": (image(_nan_image), "image.nonfinite"),
+    "NaN in the image": (image(_nan_image), "pixel.nonfinite"),
     "path out of the folder": (image(_outside), "path.outside_root"),
     "absolute path": (image(lambda _: "/etc/hostname"), "path.outside_root"),
     "link out of the folder": (image(_link_out), "path.outside_root"),
@@ -281,7 +281,7 @@ def test_a_constant_image_is_refused_by_both_families(good):
 
 def test_conflicting_labels_leave_that_label_out(good):
     folder, rows = good
-    both = [_row(), _row(image_type="RC", er="negative")]
+    both = [_row(), _row(image_type="RC", er="negative", image_path=_noise(folder))]
     cohort = read(Settings(path=_write(folder, [*rows, *both])))
     assert [(f.case_id, f.code) for f in cohort.failures] == [("bad_L_1", "label.conflict")]
     assert cohort.cases[-1].labels == {"malignancy": "malignant", "er": None}

@@ -52,7 +52,7 @@ def test_mutated_files_are_read_or_refused(tmp_path, write_dicom, suffix):
             except CaseError as error:
                 refused.append(f"{error.code}: {error}")
     assert refused
-    assert all(path.name in text or text.startswith(("geometry.", "image.")) for text in refused)
+    assert all(path.name in text or text.startswith(("geometry.", "image.", "pixel.")) for text in refused)
 
 
 def test_what_a_decoder_raises_is_named_and_not_quoted(tmp_path, monkeypatch):

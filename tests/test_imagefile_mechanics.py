@@ -119,7 +119,7 @@ def test_nan_in_a_float_image(tmp_path):
     pixels[3, 3] = np.nan
     with pytest.raises(ImageError) as caught:
         ImageFile(_saved(tmp_path / "a.tif", pixels)).read()
-    assert caught.value.code == "image.nonfinite"
+    assert caught.value.code == "pixel.nonfinite"
 
 
 def test_a_picture_larger_than_the_limit_is_refused_from_its_header(tmp_path, monkeypatch):

@@ -264,10 +264,10 @@ def test_a_link_keeps_its_own_name(folder):
 @pytest.mark.parametrize(("patient", "ids"), [("ID", ["a_le", "b_le"]), ("", ["P1_le", "P2_le"])])
 def test_files_of_one_name_in_several_folders_are_several_cases(folder, patient, ids):
     rows = []
-    for sub, name in (("P1", "a"), ("P2", "b")):
+    for sub, name, file in (("P1", "a", "le"), ("P2", "b", "rc")):
         (folder / sub).mkdir()
-        (folder / sub / "le.png").write_bytes((folder / "le.png").read_bytes())
-        rows.append({"Image": f"{sub}/le.png", "Mask": "le_mask.png"} | ({patient: name} if patient else {}))
+        (folder / sub / "le.png").write_bytes((folder / f"{file}.png").read_bytes())
+        rows.append({"Image": f"{sub}/le.png", "Mask": f"{file}_mask.png"} | ({patient: name} if patient else {}))
     cohort = _read(folder, rows)
     assert [case.case_id for case in cohort.cases] == ids
     assert cohort.failures == ()

@@ -8,6 +8,7 @@ from cemrad.models.result import ARMS
 from cemrad.models.train import train
 from cemrad.pipeline.cohorts import phantom
 from cemrad.pipeline.extract import FeatureSettings, extract
+from cemrad.pipeline.means import Means
 from cemrad.pipeline.phantom_truth import Effects, oracle_auc
 from cemrad.pipeline.study import parse_study
 from sklearn.metrics import roc_auc_score
@@ -32,7 +33,7 @@ EVALUATION = parse_study({"schema_version": 1}).evaluation
 def study():
     settings = phantom.Settings(n_patients=N_PATIENTS, seed=11)
     cohort = phantom.read(settings)
-    table = extract(cohort, FEATURES, jobs=2)
+    table = extract(cohort, FEATURES, Means(jobs=2))
     result = evaluate(table, cohort.labels(), ("malignancy",), EVALUATION, jobs=2)
     return settings, cohort, table, result
 
@@ -83,7 +84,7 @@ def test_new_phantoms_are_predicted_as_well_as_was_promised(study):
     )
     assert isinstance(bundle, Bundle)
     new = phantom.read(settings.model_copy(update={"first_patient": N_PATIENTS + 1, "n_patients": 100}))
-    predictions = bundle.predict(extract(new, FEATURES, jobs=2)).set_index("case_id")
+    predictions = bundle.predict(extract(new, FEATURES, Means(jobs=2))).set_index("case_id")
     truth = (new.labels()["malignancy"] == "malignant").astype(int)
     auc = roc_auc_score(truth, predictions.loc[truth.index, "probability"])
     promised = _auc(result, "fused")
@@ -100,7 +101,7 @@ def test_without_effects_every_arm_covers_a_half():
     for seed in range(20):
         none = Effects(radiomics=0, deep=0, clinical=0)
         cohort = phantom.read(phantom.Settings(n_patients=60, seed=1000 + seed, effects=none))
-        table = extract(cohort, FEATURES, jobs=2)
+        table = extract(cohort, FEATURES, Means(jobs=2))
         result = evaluate(table, cohort.labels(), ("malignancy",), EVALUATION, jobs=2)
         for arm in ARMS:
             found = _auc(result, arm)

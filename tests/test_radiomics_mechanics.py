@@ -54,7 +54,7 @@ def codes(row):
         ({"parameters": {"setting": {"binWidth": -1}}}, "pyradiomics refuses the parameters"),
         ({"parameters": {"setting": {"binCount": 1}}}, "binCount 1 is not between 2 and 1024"),
         ({"parameters": {"setting": {"binCount": 5000}}}, "binCount 5000 is not between 2 and 1024"),
-        ({"parameters": {"setting": {"binCount": "32"}}}, "binCount '32' is not between 2 and 1024"),
+        ({"parameters": {"setting": {"binCount": "32"}}}, "binCount: '32' is no number"),
         ({"parameters": {"imageType": {"Original": {"binCount": 1}}}}, "Original: binCount 1 is not between"),
         ({"parameters": {"setting": {"resampledPixelSpacing": 0.5}}, "units": "mm"}, "expected a list such as"),
         ({"parameters": {"setting": {"label": datetime.date(2024, 1, 31)}}}, "no number, text or list"),
@@ -120,7 +120,7 @@ def test_the_3d_shape_class_is_off_in_every_preset():
         (noise(), np.zeros((48, 48), bool), ("mask", "mask.empty", "failed")),
         (noise(), disc(48, 4), ("mask", "mask.too_small", "failed")),
         (noise(), disc(50), ("mask", "geometry.size", "failed")),
-        (np.full((48, 48), np.nan), disc(), ("image", "image.nonfinite", "failed")),
+        (np.full((48, 48), np.nan), disc(), ("image", "pixel.nonfinite", "failed")),
         (np.where(disc(), 7, noise()), disc(), ("radiomics", "roi.constant", "failed")),
         (np.zeros((48, 48), np.uint8), disc(), ("radiomics", "roi.constant", "failed")),
     ],
@@ -159,28 +159,47 @@ def test_too_many_grey_levels_cost_only_the_image_that_has_them():
     assert len(row.values) == 18
 
 
-def test_features_that_pyradiomics_leaves_out_are_named():
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        ("native", "log-sigma-60-0-mm-3D: 1 features left out: 48 x 48 px are too few for it"),
+        ("pyradiomics", "pyradiomics left out log-sigma-60-0-mm-3D_firstorder_Mean"),
+    ],
+)
+def test_features_that_pyradiomics_leaves_out_are_named(engine, reason):
     """LoG needs an image larger than its sigma; pyradiomics only logs a warning."""
     parameters = {"imageType": {"Original": {}, "LoG": {"sigma": [60.0]}}, "featureClass": {"firstorder": ["Mean"]}}
-    row = extract(noise(), disc(), parameters=parameters)
+    row = extract(noise(), disc(), parameters=parameters, engine=engine)
     assert codes(row) == [("radiomics", "feature.missing", "failed")]
-    assert "log-sigma-60-0-mm-3D_firstorder_Mean" in row.failures[0].reason
+    assert row.failures[0].reason == reason
     assert list(row.values) == ["radiomics:RC_CC:original_firstorder_Mean"]
 
 
-def test_values_that_are_not_finite_are_named_and_the_others_kept(monkeypatch):
+@pytest.mark.parametrize("engine", ["native", "pyradiomics"])
+def test_values_that_are_not_finite_are_named_and_the_others_kept(monkeypatch, engine):
+    from cemrad.features.native import firstorder
     from radiomics.firstorder import RadiomicsFirstOrder
 
     monkeypatch.setattr(RadiomicsFirstOrder, "getKurtosisFeatureValue", lambda self: np.array([np.inf]))
-    row = extract(noise(), disc(), parameters=FIRST_ORDER)
+    measured = firstorder.measure
+    monkeypatch.setattr(firstorder, "measure", lambda *a, **k: measured(*a, **k) | {"Kurtosis": np.inf})
+    row = extract(noise(), disc(), parameters=FIRST_ORDER, engine=engine)
     assert codes(row) == [("radiomics", "feature.nonfinite", "failed")]
     assert row.failures[0].reason == "not a finite number: original_firstorder_Kurtosis"
     assert len(row.values) == 17
 
 
+@pytest.mark.parametrize("engine", ["native", "pyradiomics"])
+def test_a_region_that_re_segmentation_empties_says_so(engine):
+    parameters = FIRST_ORDER | {"setting": {"resegmentRange": [5000.0, 6000.0]}}
+    row = extract(noise(), disc(), parameters=parameters, engine=engine)
+    assert codes(row) == [("mask", "roi.resegmented", "failed")]
+    assert "re-segmentation keeps 0.0% of the region, at least 50% is asked for" in row.failures[0].reason
+
+
 def test_a_region_that_pyradiomics_refuses_says_its_reason():
     parameters = FIRST_ORDER | {"setting": {"resegmentRange": [5000.0, 6000.0]}}
-    row = extract(noise(), disc(), parameters=parameters)
+    row = extract(noise(), disc(), parameters=parameters, engine="pyradiomics", min_kept=0)
     assert codes(row) == [("radiomics", "radiomics.refused", "failed")]
     assert "Resegmentation excluded too many voxels" in row.failures[0].reason
 
@@ -220,4 +239,8 @@ def test_provenance_is_json_and_says_what_the_numbers_depend_on():
     assert json.loads(json.dumps(record)) == record
     assert record["units"] == "px"
     assert record["parameters"]["setting"]["binCount"] == 32
-    assert set(record["versions"]) >= {"pyradiomics-bhklab", "SimpleITK", "numpy"}
+    assert record["engine"].startswith("native ")
+    assert set(record["versions"]) >= {"numba", "SimpleITK", "numpy"}
+    reference = radiomics.Family(settings(engine="pyradiomics"), MaskRules()).provenance()
+    assert reference["engine"] == "pyradiomics"
+    assert set(reference["versions"]) >= {"pyradiomics-bhklab", "SimpleITK", "numpy"}

@@ -1,6 +1,7 @@
 """A result on disk: complete, readable without this package's code, and refused when it is not one."""
 
 import json
+import zipfile
 from dataclasses import fields, replace
 
 import numpy as np
@@ -72,4 +73,17 @@ def test_a_missing_or_damaged_file_is_named(result, tmp_path, name):
         Result.load(tmp_path)
     (tmp_path / name).unlink()
     with pytest.raises(TableError, match=f"holds no {name}"):
+        Result.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [("../out.npy", b"", "leads out"), ("a.npy", bytes(2**26), "over 100 times")],
+    ids=["C20 parent", "C20 ratio"],
+)
+def test_crops_that_are_no_honest_archive_are_refused(result, tmp_path, name, content, message):
+    result.save(tmp_path)
+    with zipfile.ZipFile(tmp_path / "crops.npz", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    with pytest.raises(TableError, match=message):
         Result.load(tmp_path)

@@ -34,7 +34,7 @@ SMALL = {
 }
 PROMISED = [
     "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
-    "metrics.json", "shap.parquet", "model/model.cemrad", "model_card.md", "report.html", "run.json",
+    "metrics.json", "shap.parquet", "model/model.cemrad", "model_card.md", "report.html", "run.json", "inputs.csv",
 ]  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_a_new_run_of_the_same_study_begins_without_old_results(done, tmp_path):
     shutil.copytree(done.study.output, folder)
     Run.start(parse_study(SMALL | {"output": str(folder)}))
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert left == {"run.json"}
+    assert {name for name in left if not name.startswith("store/")} == {"run.json", "inputs.csv", ".lock"}
 
 
 def test_predictions_do_not_go_into_a_run(done):
@@ -204,6 +204,7 @@ def test_the_command_line_lists_its_verbs():
         "check",
         "masks",
         "extract",
+        "merge",
         "evaluate",
         "train",
         "predict",

@@ -115,7 +115,7 @@ def test_infinite_cells_are_failures(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "settings", "message"),
     [
-        ({"site": ["A", "B", "C"]}, {}, r"site \(holds 'A'\).*drop"),
+        ({"site": ["A", "B", "C"]}, {}, r"site \(holds 'A' in line 2\).*drop"),
         ({"case_id": ["x", "x", "y"]}, {}, r"x \(2 times\)"),
         ({"case_id": ["x", "X", "y"]}, {}, "'x' and 'X'"),
         ({"case_id": ["x", "", "y"]}, {}, "no case id in line 3"),

@@ -21,17 +21,17 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ..case import Case, PictureKey
+from ..case import PictureKey
 from ..errors import CaseError, EngineError, ImageError, MaskError, StudyError
 from ..failure import Failure
-from ..family import FamilyRow
+from ..family import FamilyRow, FeatureFamily, Unit
 from ..image import Image
 from ..mask import Mask, MaskRules
 from ..native.engine import VERSION, NativeEngine
@@ -40,7 +40,7 @@ from ..native.ibsi_engine import IbsiEngine
 from ..native.region import kept_fraction
 from ..native.request import NotServed
 from ..parameters import read_parameters, two_dimensional
-from ..reading import read_case, require_varied_region
+from ..reading import Reading, require_varied_region
 from ..settings import Settings as BaseSettings
 from ..settings import nearest
 
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         return read_parameters(_preset_path(self.preset or DEFAULT_PRESET))
 
 
-class Family:
+class Family(FeatureFamily):
     """Radiomics of every picture of a case.
 
     Parameters
@@ -120,6 +120,8 @@ class Family:
     rules : MaskRules
         What a mask must be.
     """
+
+    name = NAME
 
     def __init__(self, settings: Settings, rules: MaskRules) -> None:
         self.settings = settings
@@ -134,11 +136,11 @@ class Family:
         first = self._native or self._reference
         assert first is not None
         self._engine: NativeEngine | ReferenceEngine = first
-        self.n_verified = 0
+        self.features = self._engine.names
 
-    def columns(self, pictures: Sequence[PictureKey]) -> list[str]:
-        """Names of the columns that a cohort with these pictures has, in table order."""
-        return [f"{NAME}:{key.name}:{feature}" for key in pictures for feature in self._engine.names]
+    def units(self, pictures: Sequence[PictureKey]) -> list[Unit]:
+        """Every picture on its own."""
+        return [Unit(key.name, (key,)) for key in pictures]
 
     def identity(self) -> dict[str, Any]:
         """All that the numbers of a picture depend on, other than the picture and its mask."""
@@ -166,28 +168,30 @@ class Family:
             "versions": self._versions(),
         }
 
-    def extract(self, cases: Sequence[Case]) -> list[FamilyRow]:
-        """One row per case, in order.
+    def measure(self, readings: Sequence[Reading], wanted: Sequence[Collection[str]] | None = None) -> list[FamilyRow]:
+        """One row per reading, in order.
 
         Raises
         ------
         EngineError
             With ``engine: verify``, where the engines differ.
         """
-        return [self._case(case) for case in cases]
+        asked = wanted or [[key.name for key in reading.usable] for reading in readings]
+        return [self._row(reading, names) for reading, names in zip(readings, asked, strict=True)]
 
-    def _case(self, case: Case) -> FamilyRow:
-        reading = read_case(case, self.rules)
-        row = FamilyRow(case.case_id, failures=list(reading.failures))
+    def _row(self, reading: Reading, wanted: Collection[str]) -> FamilyRow:
+        row = FamilyRow(reading.case_id)
         for key, (image, mask) in reading.usable.items():
+            if key.name not in wanted:
+                continue
             try:
-                values, problems = self._picture(image, mask, f"{case.case_id} {key.name}")
+                values, problems = self._picture(image, mask, f"{reading.case_id} {key.name}")
             except CaseError as error:
                 stage = "mask" if isinstance(error, MaskError) else NAME
-                row.failures.append(Failure(case.case_id, stage, error.code, str(error), key.name))
+                row.failures.append(Failure(reading.case_id, stage, error.code, str(error), key.name))
                 continue
             row.values.update({f"{NAME}:{key.name}:{feature}": value for feature, value in values.items()})
-            row.failures.extend(Failure(case.case_id, NAME, code, reason, key.name) for code, reason in problems)
+            row.failures.extend(Failure(reading.case_id, NAME, code, reason, key.name) for code, reason in problems)
         return row
 
     def _picture(self, image: Image, mask: Mask, name: str) -> tuple[dict[str, float], list[tuple[str, str]]]:

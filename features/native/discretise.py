@@ -82,7 +82,9 @@ def _sort_in(values, edges, per_unit, levels):  # type: ignore[no-untyped-def]
     last = edges.size - 1
     first = edges[0]
     for k in range(values.size):
-        levels[k] = min(max(int((values[k] - first) * per_unit) + 1, 1), last)
+        place = np.int32((values[k] - first) * per_unit) + np.int32(1)
+        place = place if place > 1 else 1
+        levels[k] = place if place < last else last
     top = 0
     for k in range(values.size):
         value, level = values[k], levels[k]

@@ -58,11 +58,11 @@ def log_filter(pixels: NDArray[Any], box: Box, sigma: float, spacing: tuple[floa
     smooth = [coefficients(0, s, spacing[axis], sigma) for axis, s in enumerate(sigma_px)]
     second = [coefficients(2, s, spacing[axis], sigma) for axis, s in enumerate(sigma_px)]
     # Lines run down the first axis in the kernel, so a filter along columns works on the transpose.
-    along_x = _along(np.ascontiguousarray(near.T), second[1], columns.start, columns.stop)
-    along_x = _along(np.ascontiguousarray(along_x.T), smooth[0], rows.start, rows.stop)
+    along_x = _along(near.T, second[1], columns.start, columns.stop)
+    along_x = _along(along_x.T, smooth[0], rows.start, rows.stop)
     along_y = _along(near, second[0], rows.start, rows.stop)
-    along_y = _along(np.ascontiguousarray(along_y.T), smooth[1], columns.start, columns.stop).T
-    found: F32 = _added(along_x, np.ascontiguousarray(along_y), spacing[1] ** 2, spacing[0] ** 2)
+    along_y = _along(along_y.T, smooth[1], columns.start, columns.stop)
+    found: F32 = _added(along_x, along_y.T, spacing[1] ** 2, spacing[0] ** 2)
     return found
 
 

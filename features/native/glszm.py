@@ -54,25 +54,22 @@ MEASURE = {
 
 ORDER = [MEASURES.index(MEASURE[name]) for name in FEATURES]
 
-_SMALL = 64  # zones up to this size are counted in a table, the few larger ones are sorted
 
-
-def measure(zone_level: NDArray[np.int64], zone_size: NDArray[np.int64], n_levels: int) -> F64:
+def measure(small: NDArray[np.int32], level: NDArray[np.int32], size: NDArray[np.int32]) -> F64:
     """The features in the order of :data:`FEATURES`.
 
     Parameters
     ----------
-    zone_level, zone_size : ndarray of int, shape (zones,)
-        Level and number of pixels of each zone.
-    n_levels : int
+    small : ndarray, shape (levels, sizes)
+        How many zones of level i + 1 and size j + 1 there are.
+    level, size : ndarray, shape (zones,)
+        Level and number of pixels of each zone that is larger.
     """
-    small = zone_size <= _SMALL
-    place = (zone_level[small] - 1) * _SMALL + zone_size[small] - 1
-    table = np.bincount(place, minlength=n_levels * _SMALL).reshape(n_levels, _SMALL)
-    level, size, count = entries(table)
-    key, number = np.unique(zone_size[~small] * (n_levels + 1) + zone_level[~small], return_counts=True)
-    level = np.concatenate([level, (key % (n_levels + 1)).astype(np.float64)])
-    size = np.concatenate([size, (key // (n_levels + 1)).astype(np.float64)])
-    count = np.concatenate([count, number.astype(np.float64)])
-    found: F64 = measure_matrix(level, size, count, n_levels)[ORDER]
-    return found
+    n_levels = small.shape[0]
+    found = entries(small)
+    if level.size:
+        key, number = np.unique(size.astype(np.int64) * (n_levels + 1) + level, return_counts=True)
+        large = key % (n_levels + 1), key // (n_levels + 1), number
+        found = tuple(np.concatenate([few, many]) for few, many in zip(found, large, strict=True))
+    values: F64 = measure_matrix(*found, n_levels)[ORDER]
+    return values

@@ -12,6 +12,23 @@ import numpy as np
 FORWARD = ((0, 1), (1, -1), (1, 0), (1, 1))
 """Rows and columns to the neighbour at distance 1: one of each pair of opposite directions."""
 
+SMALL = 64
+"""Zones up to this many pixels are counted in a table."""
+
+_ROW = 16
+"""Places per level in tables of few columns, so that a place fits the type of the levels and needs no second index."""
+
+
+def type_of_levels(n_levels: int, shape: tuple[int, ...]) -> type[np.int16] | type[np.int32]:
+    """Narrowest type that holds the places of all levels, and the lengths of runs: a vector unit takes more of them.
+
+    Examples
+    --------
+    >>> type_of_levels(32, (600, 600)).__name__, type_of_levels(4096, (600, 600)).__name__
+    ('int16', 'int32')
+    """
+    return np.int16 if max((n_levels + 1) * _ROW, *shape) < np.iinfo(np.int16).max else np.int32
+
 
 @numba.njit(cache=True, error_model="numpy")
 def count_pairs(levels, n_levels):  # type: ignore[no-untyped-def]
@@ -19,8 +36,8 @@ def count_pairs(levels, n_levels):  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    levels : ndarray of int32, shape (rows + 2, columns + 2)
-        1 to n_levels in the region, 0 elsewhere and in a frame of one pixel.
+    levels : ndarray of a signed integer, shape (rows + 2, columns + 2)
+        1 to n_levels in the region, 0 elsewhere and in a frame of one pixel; :func:`type_of_levels` tells the type.
     n_levels : int
     """
     n = n_levels + 1
@@ -44,107 +61,154 @@ def count_pairs(levels, n_levels):  # type: ignore[no-untyped-def]
 def count_runs(levels, n_levels):  # type: ignore[no-untyped-def]
     """Runs per direction, level and length - 1, shape (4, n_levels, longest side)."""
     height, width = levels.shape
-    n = max(height, width)
-    runs = np.zeros((4, (n_levels + 1) * n), dtype=np.int32)
-    length = np.ones((2, 3, width), dtype=np.int32)
-    place = np.empty((4, width), dtype=np.int32)
+    inner = width - 2
+    runs = np.zeros((4, n_levels, max(height, width) - 2), dtype=np.int32)
+    short = np.zeros((4, (n_levels + 1) * _ROW), dtype=np.int32)
+    # Lengths so far of the runs that come from above, by direction, for this row and for the next.
+    length = np.ones((2, 3, width), dtype=levels.dtype)
+    along, unused = np.empty(inner, dtype=levels.dtype), np.empty(inner, dtype=levels.dtype)
+    key = np.empty((4, inner), dtype=levels.dtype)
+    spare = (np.arange(inner) % _ROW).astype(levels.dtype)
     for i in range(1, height - 1):
-        row, under = levels[i], levels[i + 1]
+        row, right, under = levels[i][1 : width - 1], levels[i][2:width], levels[i + 1]
         here, following = length[i % 2], length[(i + 1) % 2]
         run = 1
-        for j in range(1, width - 1):
-            same = row[j] == row[j + 1]
-            place[0, j] = j if same else row[j] * n + run
-            run = run + 1 if same else 1
+        for j in range(inner):
+            along[j] = run
+            run = run + 1 if row[j] == right[j] else 1
+        if _end_runs(row, right, along, unused, key[0], spare) >= _ROW:
+            _count_long(row, right, along, runs[0])
         for k in range(3):
-            to, a, target = following[k], here[k], place[k + 1]
-            shifted = under[k : width - 2 + k]
-            for j in range(1, width - 1):
-                same = row[j] == shifted[j - 1]
-                to[j + k - 1] = a[j] + 1 if same else 1
-                # A run that goes on is counted where level 0 is, at a place of its own: no branch, no waiting.
-                target[j] = j if same else row[j] * n + a[j]
-        following[0, width - 2] = 1
+            other, mine = under[k : k + inner], here[k][1 : width - 1]
+            if _end_runs(row, other, mine, following[k][k : k + inner], key[k + 1], spare) >= _ROW:
+                _count_long(row, other, mine, runs[k + 1])
+        following[0, inner] = 1
         following[2, 1] = 1
-        for k in range(4):
-            count, target = runs[k], place[k]
-            for j in range(1, width - 1):
-                count[target[j]] += 1
-    return runs.reshape((4, n_levels + 1, n))[:, 1:, 1:].copy()
+        for j in range(inner):
+            short[0, key[0, j]] += 1
+            short[1, key[1, j]] += 1
+            short[2, key[2, j]] += 1
+            short[3, key[3, j]] += 1
+    for k in range(4):
+        for g in range(n_levels):
+            for a in range(1, min(runs.shape[2], _ROW - 1) + 1):
+                runs[k, g, a - 1] = short[k, (g + 1) * _ROW + a]
+    return runs
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _end_runs(row, other, length, following, key, spare):  # type: ignore[no-untyped-def]
+    """Where short runs that end in a row are counted, and how long all are in the next row; returns the longest end.
+
+    What ends no short run is counted where level 0 is, each at another place: no branch, no waiting.
+    """
+    for j in range(row.size):
+        g, o, a, s = row[j], other[j], length[j], spare[j]
+        same = g == o
+        following[j] = a + 1 if same else 1
+        key[j] = g * _ROW + (a if a < _ROW else 0) if (not same) & (g != 0) else s
+    longest = 0
+    for j in range(row.size):
+        g, o, a = row[j], other[j], length[j]
+        ended = a if (g != o) & (g != 0) else 0
+        longest = ended if ended > longest else longest
+    return longest
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _count_long(row, other, length, runs):  # type: ignore[no-untyped-def]
+    for j in range(row.size):
+        if row[j] != other[j] and row[j] != 0 and length[j] >= _ROW:
+            runs[row[j] - 1, length[j] - 1] += 1
 
 
 @numba.njit(cache=True, error_model="numpy")
 def count_dependence(levels, n_levels, alpha):  # type: ignore[no-untyped-def]
     """Pixels per level and number of neighbours at distance 1 within alpha levels, shape (n_levels, 9)."""
     height, width = levels.shape
-    found = np.zeros((n_levels + 1, 9), dtype=np.int32)
-    similar = np.empty(width, dtype=levels.dtype)
+    inner = width - 2
+    found = np.zeros((2, (n_levels + 1) * _ROW), dtype=np.int32)
+    key = np.zeros(inner + 1, dtype=levels.dtype)
     alpha = levels.dtype.type(alpha)
     for i in range(1, height - 1):
         above, row, under = levels[i - 1], levels[i], levels[i + 1]
-        for j in range(1, width - 1):
-            g = row[j]
-            similar[j] = (
-                ((above[j - 1] != 0) & (abs(above[j - 1] - g) <= alpha))
-                + ((above[j] != 0) & (abs(above[j] - g) <= alpha))
-                + ((above[j + 1] != 0) & (abs(above[j + 1] - g) <= alpha))
-                + ((row[j - 1] != 0) & (abs(row[j - 1] - g) <= alpha))
-                + ((row[j + 1] != 0) & (abs(row[j + 1] - g) <= alpha))
-                + ((under[j - 1] != 0) & (abs(under[j - 1] - g) <= alpha))
-                + ((under[j] != 0) & (abs(under[j] - g) <= alpha))
-                + ((under[j + 1] != 0) & (abs(under[j + 1] - g) <= alpha))
-            )
-        for j in range(1, width - 1):
-            found[row[j], similar[j]] += 1
-    return found[1:]
+        a, b, c = above[:inner], above[1 : inner + 1], above[2 : inner + 2]
+        d, centre, e = row[:inner], row[1 : inner + 1], row[2 : inner + 2]
+        f, g, h = under[:inner], under[1 : inner + 1], under[2 : inner + 2]
+        if alpha == 0:  # alike is then in the region too
+            for j in range(inner):
+                x = centre[j]
+                key[j] = (
+                    x * _ROW + (a[j] == x) + (b[j] == x) + (c[j] == x) + (d[j] == x)
+                    + (e[j] == x) + (f[j] == x) + (g[j] == x) + (h[j] == x)
+                )  # fmt: skip
+        else:
+            for j in range(inner):
+                x = centre[j]
+                similar = 0
+                for y in (a[j], b[j], c[j], d[j], e[j], f[j], g[j], h[j]):
+                    similar += (y != 0) & (abs(y - x) <= alpha)
+                key[j] = x * _ROW + similar
+        for j in range(0, inner, 2):
+            found[0, key[j]] += 1
+            found[1, key[j + 1]] += 1
+    return (found[0] + found[1]).reshape((n_levels + 1, _ROW))[1:, :9]
 
 
 @numba.njit(cache=True, error_model="numpy")
 def count_neighbours(levels, n_levels):  # type: ignore[no-untyped-def]
     """Per level: pixels, and the sum of their differences from the neighbours' mean (n_levels, 2)."""
     height, width = levels.shape
-    number = np.zeros(n_levels + 1, dtype=np.int64)
+    inner = width - 2
     # Differences by number of neighbours: |g k - total| is an integer, so the sums are exact.
-    sums = np.zeros((n_levels + 1, 9), dtype=np.int64)
-    total = np.empty(width, dtype=levels.dtype)
-    count = np.empty(width, dtype=levels.dtype)
+    number = np.zeros((2, (n_levels + 1) * _ROW), dtype=np.int64)
+    sums = np.zeros((2, (n_levels + 1) * _ROW), dtype=np.int64)
+    key, difference = np.zeros(inner + 1, dtype=levels.dtype), np.zeros(inner + 1, dtype=levels.dtype)
+    total, count = np.empty(width, dtype=levels.dtype), np.empty(width, dtype=np.int8)
+    there = np.zeros((height, width), dtype=np.int8)
+    for i in range(height):
+        for j in range(width):
+            there[i, j] = levels[i, j] != 0
     for i in range(1, height - 1):
-        above, row, under = levels[i - 1], levels[i], levels[i + 1]
-        for j in range(1, width - 1):
-            total[j] = (
-                above[j - 1]
-                + above[j]
-                + above[j + 1]
-                + row[j - 1]
-                + row[j + 1]
-                + under[j - 1]
-                + under[j]
-                + under[j + 1]
-            )
-            k = (
-                (above[j - 1] != 0) + (above[j] != 0) + (above[j + 1] != 0) + (row[j - 1] != 0)
-                + (row[j + 1] != 0) + (under[j - 1] != 0) + (under[j] != 0) + (under[j + 1] != 0)
-            )  # fmt: skip
-            count[j] = k
-            total[j] = abs(row[j] * k - total[j])
-        for j in range(1, width - 1):
-            g = row[j]
-            sums[g, count[j]] += total[j]
-            number[g] += 1
+        # Of three rows, then of three columns: a pixel is its own neighbour here, which changes k and total alike.
+        _add_rows(levels[i - 1], levels[i], levels[i + 1], total)
+        _add_rows(there[i - 1], there[i], there[i + 1], count)
+        centre = levels[i][1 : inner + 1]
+        left, middle, right = total[:inner], total[1 : inner + 1], total[2 : inner + 2]
+        n_left, n_middle, n_right = count[:inner], count[1 : inner + 1], count[2 : inner + 2]
+        for j in range(inner):
+            g = centre[j]
+            k = n_left[j] + n_middle[j] + n_right[j]
+            difference[j] = abs(g * k - (left[j] + middle[j] + right[j]))
+            key[j] = g * _ROW + k
+        for j in range(0, inner, 2):
+            sums[0, key[j]] += difference[j]
+            number[0, key[j]] += 1
+            sums[1, key[j + 1]] += difference[j + 1]
+            number[1, key[j + 1]] += 1
     out = np.zeros((n_levels, 2), dtype=np.float64)
     for g in range(1, n_levels + 1):
-        out[g - 1, 0] = number[g]
-        for k in range(1, 9):
-            out[g - 1, 1] += sums[g, k] / k
+        for k in range(1, 10):
+            place = g * _ROW + k
+            out[g - 1, 0] += number[0, place] + number[1, place]
+            if k > 1:
+                out[g - 1, 1] += (sums[0, place] + sums[1, place]) / (k - 1)
     return out
 
 
 @numba.njit(cache=True, error_model="numpy")
-def find_zones(levels):  # type: ignore[no-untyped-def]  # noqa: C901
-    """Level and size of every 8-connected zone of one level.
+def _add_rows(above, row, under, total):  # type: ignore[no-untyped-def]
+    for j in range(row.size):
+        total[j] = above[j] + row[j] + under[j]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def count_zones(levels, n_levels):  # type: ignore[no-untyped-def]  # noqa: C901
+    """8-connected zones of one level, by level and size: small ones as a table (n_levels, 64), large ones one by one.
 
     A pixel takes the zone of a neighbour before it. If that above is alike, the others before it are in its zone
-    already; only the one above to the right can bring two zones together (Wu et al. 2009, doi 10.1007/s10044-008-0109-y).
+    already; only the one above to the right can bring two zones together (Wu et al. 2009,
+    doi 10.1007/s10044-008-0109-y).
     """
     height, width = levels.shape
     most = 1
@@ -183,21 +247,19 @@ def find_zones(levels):  # type: ignore[no-untyped-def]  # noqa: C901
                 level[zone] = g
             here[j] = zone
             size[zone] += 1
-    kept = 0
-    for k in range(n_zones, 0, -1):
+    for k in range(n_zones, 0, -1):  # a root comes before what is joined to it
         if root[k] != k:
             size[root[k]] += size[k]
-        else:
-            kept += 1
-    zone_level = np.empty(kept, dtype=np.int64)
-    zone_size = np.empty(kept, dtype=np.int64)
-    place = 0
+            size[k] = 0
+    small = np.zeros((n_levels, SMALL), dtype=np.int32)
+    n_large = 0
     for k in range(1, n_zones + 1):
-        if root[k] == k:
-            zone_level[place] = level[k]
-            zone_size[place] = size[k]
-            place += 1
-    return zone_level, zone_size
+        if size[k] > SMALL:
+            level[n_large], size[n_large] = level[k], size[k]
+            n_large += 1
+        elif size[k] > 0:
+            small[level[k] - 1, size[k] - 1] += 1
+    return small, level[:n_large].copy(), size[:n_large].copy()
 
 
 @numba.njit(cache=True, error_model="numpy")

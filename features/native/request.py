@@ -176,7 +176,8 @@ def parse_request(parameters: Mapping[str, Any]) -> Request:
         If anything in it is unknown here, malformed, or needs pyradiomics itself.
     """
     for section in parameters:
-        if section not in ("imageType", "featureClass", "setting"):
+        # pyradiomics reads voxelSetting only when it makes maps.
+        if section not in ("imageType", "featureClass", "setting", "voxelSetting"):
             raise NotServed(f"section {section}")
     general = _checked(parameters.get("setting") or {}, "setting")
     images = parameters.get("imageType") or {"Original": {}}

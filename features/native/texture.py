@@ -57,9 +57,7 @@ def measure(
         Names of the features of each class.
     settings : TextureSettings
     """
-    # Twice as many levels of 16 bits fit a vector unit, and the sum of eight neighbours must fit them.
-    kind_of_level = np.int16 if 8 * n_levels < np.iinfo(np.int16).max else np.int32
-    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), dtype=kind_of_level)
+    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), matrices.type_of_levels(n_levels, levels.shape))
     framed[1:-1, 1:-1] = levels
     found: dict[tuple[str, str], float] = {}
     for kind, names in classes.items():
@@ -88,8 +86,7 @@ def _class(
     if kind == "glrlm":
         return glrlm.measure(matrices.count_runs(framed, n_levels), weights=_glrlm_weights(settings))
     if kind == "glszm":
-        zone_level, zone_size = matrices.find_zones(framed)
-        return glszm.measure(zone_level, zone_size, n_levels)
+        return glszm.measure(*matrices.count_zones(framed, n_levels))
     if near and kind == "gldm":
         return gldm.measure(matrices.count_dependence(framed, n_levels, settings.gldm_a))
     if near:

@@ -130,7 +130,7 @@ class _ImageFiles:
         for path in sorted(folder.rglob("*")):
             parts = "/".join(path.relative_to(folder).parts[:-1]).lower()
             masks = "mask" in parts or "segment" in parts  # mirrors keep mask pictures under the image names
-            if path.suffix.lower() in _IMAGE_SUFFIXES and not masks:
+            if path.suffix.lower() in _IMAGE_SUFFIXES and not masks and path.is_file():
                 self.paths.setdefault(image_stem(path.name), []).append(path)
         self.names = [a.name for a in tables.annotations]
         self.found = any(name in self.paths for name in self.names)

@@ -17,6 +17,7 @@ from ...features.imagefile import ImageFile
 from ...features.mask import MaskSource
 from ...features.settings import Settings as BaseSettings
 from ..cohort import Cohort, Note
+from ..file_hints import RowFiles, Said, doubts
 from ..identity import contradictions, image_names, refuse_ambiguous, refuse_repeated
 from ..labels import PROBLEM_TEXT, settle_all, statement_of, value_of
 from ..manifest_columns import (
@@ -27,6 +28,7 @@ from ..manifest_columns import (
     parse_laterality,
     parse_view,
     person_columns,
+    unreadable_number,
 )
 from ..masks.label_image import LabelImage
 from ..masks.via import ViaImage, ViaMask, read_via
@@ -90,7 +92,10 @@ def read(settings: Settings) -> Cohort:
     reader = _Reader(settings, columns, _by_image(settings, columns, where))
     rows = reader.rows(frame)
     refuse_ambiguous((row.patient_id for row in rows), what="patient id", where=where)
+    if reader.by_image and "case_id" in columns.roles:
+        refuse_ambiguous((row.case_id for row in rows), what="case id", where=where)
     rows = reader.consistent(rows)
+    reader.doubt(rows)
     names = (f"{row.case_id} {row.key.name}" for row in rows if row.key is not None)
     refuse_repeated(names, what="a picture", where=where, advice="keep one row of each, or add case_id")
     cases = tuple(reader.cases(rows))
@@ -160,6 +165,28 @@ class _Reader:
                 self.failures.append(Failure(row.case_id, "cohort", "row.implausible", reason, state="warned"))
         return [row for row in rows if row.patient_id not in clashing]
 
+    def doubt(self, rows: list[_Row]) -> None:
+        """Warn of rows whose files, by their names or bytes, may be those of another picture."""
+        files = {row.line: self._files(row, row.picture) for row in rows if row.picture is not None}
+        found = doubts(list(files.values()))
+        for row in rows:
+            for code, reason in found.get(row.line, ()):
+                picture = row.key.name if row.key is not None else ""
+                stage = code.partition(".")[0]
+                self.failures.append(Failure(row.case_id, stage, code, f"row {row.line}: {reason}", picture, "warned"))
+
+    def _files(self, row: _Row, picture: Picture) -> RowFiles:
+        assert isinstance(picture.image, ImageFile)
+        try:
+            image_type = parse_image_type(self.cell(row.cells, "image_type"))
+        except CaseError:  # not used with one row per image
+            image_type = ""
+        stated = Said(row.laterality, parse_view(self.cell(row.cells, "view")), image_type)
+        patient = self.cell(row.cells, "patient_id")
+        mask = picture.mask if isinstance(picture.mask, LabelImage) else None
+        mask_path, label = (None, None) if mask is None else (mask.path, mask.label)
+        return RowFiles(row.line, stated, patient, picture.image.path, mask_path, label)
+
     def _image_case_ids(self, records: list[dict[str, str]]) -> list[str]:
         """The column of case ids; else names of the files, with the mask's label where an image has several."""
         if "case_id" in self.columns.roles:
@@ -179,6 +206,8 @@ class _Reader:
             patient = stem
         if not patient.strip() or (self.by_image and not stem):
             raise CaseError("id.missing", "no id in this row; state whose picture it is")
+        if "\0" in patient + stem + self.cell(cells, "lesion_id"):
+            raise CaseError("id.invalid", "an id holds a NUL character, at which some readers of a table end it")
         laterality = parse_laterality(self.cell(cells, "laterality"))
         lesion = self.cell(cells, "lesion_id") or "1"
         case_id = stem if self.by_image else "_".join(part for part in (patient, laterality, lesion) if part)
@@ -257,6 +286,14 @@ class _Reader:
     def _clinical(self, case_id: str, group: list[_Row]) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for name, column in self.columns.clinical.items():
+            unread = [(row, problem) for row in group if (problem := unreadable_number(name, row.cells[column]))]
+            if unread:
+                reason = (
+                    f"row {unread[0][0].line}: {name} {unread[0][0].cells[column]!r} {unread[0][1]}; it is left out"
+                )
+                self.failures.append(Failure(case_id, "cohort", "clinical.not_number", reason))
+                values[name] = None
+                continue
             stated = list(dict.fromkeys(v for row in group if (v := value_of(row.cells[column])) is not None))
             values[name] = stated[0] if len(stated) == 1 else None
             if len(stated) > 1:

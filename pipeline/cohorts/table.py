@@ -20,7 +20,7 @@ from ...features.table import FeatureTable
 from ..cohort import Cohort, Note
 from ..identity import refuse_ambiguous, refuse_repeated
 from ..labels import MISSING, canonical_label, plain_name, statement_of, value_of
-from ..manifest_columns import known_clinical
+from ..manifest_columns import known_clinical, unreadable_number
 from ..text_table import read_text_table
 
 FAMILIES = ("radiomics", "deep", "clinical")
@@ -168,6 +168,11 @@ def _cases(frame: pd.DataFrame, columns: _Columns, where: str) -> tuple[Case, ..
             raise CohortError(f"{where}: no {what} in line {', '.join(map(str, empty))}")
         refuse_ambiguous(found, what=what, where=where)
     refuse_repeated(ids, what="a case id", where=where, advice="one row per case; name the id column as id")
+    for name, column in columns.clinical.items():
+        for line, cell in zip(frame.index, frame[column].tolist(), strict=True):
+            problem = unreadable_number(name, cell)
+            if problem:
+                raise CohortError(f"{where}: line {line}: {column} {cell!r} {problem}")
     records = frame.to_dict("records")
     return tuple(
         Case(
@@ -207,7 +212,9 @@ def _numbers(frame: pd.DataFrame, features: Sequence[str], where: str) -> tuple[
         try:
             numbers[:, position] = [np.nan if cell.strip().lower() in MISSING else float(cell) for cell in cells]
         except ValueError as error:
-            words[name] = str(error).rpartition(": ")[2]
+            cell = str(error).rpartition(": ")[2]
+            line = next(line for line, text in zip(frame.index, cells, strict=True) if repr(text) == cell)
+            words[name] = f"{cell} in line {line}"
     if words:
         shown = ", ".join(f"{name} (holds {cell})" for name, cell in words.items())
         raise CohortError(

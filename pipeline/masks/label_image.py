@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...features.decoded import Decoded
+from ...features.decoded import Decoded, file_content
 from ...features.errors import ImageError, MaskError
 from ...features.image import Grid, Image
 from ...features.imagefile import decode, equal_channels
 from ...features.mask import Mask, require_same_size
+
+LOG = logging.getLogger("cemrad")
 
 JPEG_THRESHOLD = 127.0
 """JPEG blurs the edge of a mask; halfway between 0 and 255 is where it was drawn."""
 
 _MOST_LABELS = 32
 _TOLERANCE_MM = 1e-3
+_EXACT_MM = 1e-5
+"""Up to here two grids differ by the rounding of their formats alone."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class LabelImage:
         Raises
         ------
         MaskError
-            ``geometry.size``, ``geometry.spacing``, ``geometry.origin``, ``geometry.direction``,
+            ``geometry.size``, ``geometry.spacing``, ``geometry.direction``, ``geometry.origin``, ``geometry.outside``,
             ``mask.multilabel``, ``mask.label_absent``, ``mask.not_binary``, ``mask.colour``,
             ``mask.not_2d``, or the code of :func:`~cemrad.features.imagefile.decode`.
         """
@@ -66,8 +71,12 @@ class LabelImage:
             raise MaskError(code, f"mask {error}") from None
         values = _one_channel(self.path, decoded)
         mask = require_same_size(self._chosen(values, decoded.lossy), image)
-        _require_same_grid(decoded.grid, image)
+        _require_same_grid(self.path, decoded.grid, image)
         return mask
+
+    def content(self) -> str:
+        """Hash of the file, and how lesion is told from the rest in it."""
+        return f"{file_content(self.path, self.sha256)} {self.label} {self.threshold}"
 
     def _chosen(self, values: NDArray[Any], lossy: bool) -> Mask:
         threshold = JPEG_THRESHOLD if self.threshold is None and lossy else self.threshold
@@ -133,7 +142,7 @@ def _labels(path: Path, values: NDArray[Any]) -> list[int]:
     return [int(value) for value in found if value != 0]
 
 
-def _require_same_grid(mask: Grid | None, image: Image) -> None:
+def _require_same_grid(path: Path, mask: Grid | None, image: Image) -> None:
     """Refuse a mask that lies elsewhere than its image, where both files say where they lie."""
     if mask is None or image.grid is None:
         return
@@ -146,14 +155,27 @@ def _require_same_grid(mask: Grid | None, image: Image) -> None:
             "geometry.spacing",
             f"the mask states a spacing of {_pair(mask.spacing_mm)} mm, its image {_pair(grid.spacing_mm)} mm",
         )
-    if not np.allclose(mask.origin_mm, grid.origin_mm, rtol=0, atol=_TOLERANCE_MM):
-        raise MaskError(
-            "geometry.origin",
-            f"the mask starts at {_pair(mask.origin_mm)} mm, its image at {_pair(grid.origin_mm)} mm; they are not "
-            "moved onto each other: give the mask that was drawn on this image",
-        )
     if not np.allclose(mask.direction, grid.direction, rtol=0, atol=1e-4):
         raise MaskError("geometry.direction", "the mask is turned or mirrored against its image")
+    shift = [abs(mask.origin_mm[axis] - grid.origin_mm[axis]) for axis in (0, 1)]
+    if max(shift) > _TOLERANCE_MM:
+        outside = _lies_outside(mask, grid, (rows, columns))
+        raise MaskError(
+            "geometry.outside" if outside else "geometry.origin",
+            f"the mask starts at {_pair(mask.origin_mm)} mm, its image at {_pair(grid.origin_mm)} mm"
+            + ("; no pixel of it lies on the image" if outside else "")
+            + "; they are not moved onto each other: give the mask that was drawn on this image",
+        )
+    apart = max(*drift, *shift)
+    if apart > _EXACT_MM:
+        LOG.info("%s: laid on its image, whose stated grid is up to %.1g mm away", path.name, apart)
+
+
+def _lies_outside(mask: Grid, image: Grid, shape: tuple[int, int]) -> bool:
+    """Whether two grids of one direction and shape share no pixel."""
+    (a, b, c, d), dy, dx = image.direction, *(m - i for m, i in zip(mask.origin_mm, image.origin_mm, strict=True))
+    along_rows, along_columns = abs(dx * b + dy * d), abs(dx * a + dy * c)
+    return along_rows >= shape[0] * image.spacing_mm[0] or along_columns >= shape[1] * image.spacing_mm[1]
 
 
 def _pair(values: tuple[float, float]) -> str:

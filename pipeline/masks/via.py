@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -80,6 +81,10 @@ class ViaMask:
                 "give the picture on which they were drawn, at its own size",
             )
         return mask
+
+    def content(self) -> str:
+        """The contours, and how they are filled."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def areas_px(self) -> list[float]:
         """Area of each region in square pixels, in closed form and uncut."""
@@ -178,12 +183,20 @@ def _regions(attributes: Iterable[Mapping[str, Any]], where: str) -> list[Region
 
 def _json(text: str, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise CohortError(f"{where}: not JSON ({error})") from None
     if not isinstance(content, dict):
         raise CohortError(f"{where}: expected a JSON object")
     return content
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: of two alike, JSON's reader would take the last and say nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("the same key twice")
+    return found
 
 
 def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
