@@ -1,4 +1,4 @@
-"""A small cohort on disk, the study that measures it, and real processes of the command line that can be interrupted."""
+"""A small cohort on disk, the study that measures it, and real processes of the command line to interrupt."""
 
 import csv
 import hashlib

@@ -503,9 +503,11 @@ def test_a_slurm_job_that_ends_before_its_time_is_asked_for_again(tmp_path, slur
             for process in family_of(jobs(folder)[0]):
                 process.kill()
 
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
-        with open_cluster(f"slurm:{config}", Limits()) as engine:
-            table = extract(of, SETTINGS, Means(engine=engine, progress=preempt))
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}),
+        open_cluster(f"slurm:{config}", Limits()) as engine,
+    ):
+        table = extract(of, SETTINGS, Means(engine=engine, progress=preempt))
     assert len(jobs(folder)) == 2
     assert saved(table, tmp_path / "far") == saved(extract(of, SETTINGS), tmp_path / "near")
 

@@ -253,10 +253,12 @@ def test_d12_settings_larger_than_any_are_refused(tmp_path, read_it):
 
 def test_d12_contours_that_state_a_key_twice_or_nan_are_refused(tmp_path):
     clean(tmp_path)
-    entry = '"bad.png": {"filename": "bad.png", "regions": [{"shape_attributes": {"name": "circle", "cx": %s, "cy": 9, "r": 5}}]}'
+    circle = '{"name": "circle", "cx": CENTRE, "cy": 9, "r": 5}'
+    entry = '"bad.png": {"filename": "bad.png", "regions": [{"shape_attributes": ' + circle + "}]}"
+    whole = entry.replace("CENTRE", "9")
     for text, word in (
-        ("{%s, %s}" % (entry % 9, entry % 9), "the same key twice"),
-        ("{%s}" % (entry % "NaN"), "finite"),
+        ("{" + whole + ", " + whole + "}", "the same key twice"),
+        ("{" + entry.replace("CENTRE", "NaN") + "}", "finite"),
     ):
         (tmp_path / "via.json").write_text(text, encoding="utf-8")
         found = with_fault(tmp_path, mask_path="via.json")

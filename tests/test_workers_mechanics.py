@@ -192,9 +192,11 @@ def test_e7_of_a_task_of_several_cases_only_the_poisoned_one_is_lost(tmp_path):
 def test_e17_a_worker_that_would_compute_other_numbers_is_refused():
     recipe = Recipe("radiomics", json.dumps(settings().families["radiomics"]), MaskRules())
     task = Task((recipe,), (case("a", ArrayImage(pixels(1))),), ({"radiomics": tuple(made(recipe).units([RC]))},))
-    with Workers(1, (recipe,), LIMITS, expected={"radiomics": {"versions": "others"}}) as workers:
-        with pytest.raises(StudyError, match="would compute other numbers: radiomics is"):
-            list(workers.run(iter([task])))
+    with (
+        Workers(1, (recipe,), LIMITS, expected={"radiomics": {"versions": "others"}}) as workers,
+        pytest.raises(StudyError, match="would compute other numbers: radiomics is"),
+    ):
+        list(workers.run(iter([task])))
 
 
 @dataclass
@@ -369,5 +371,4 @@ def test_e21_memory_is_flat(tmp_path):
     effort = Effort()
     extract(Cohort("long", cases), settings(), Means(jobs=1, progress=note, effort=effort))
     growth = [after / before - 1 for before, after in zip(seen[1000], seen[4000], strict=True)]
-    print(f"growth of driver and worker: {growth[0]:.2%}, {growth[1]:.2%}; {effort.memory_mib:.0f} MiB at most")
-    assert max(growth) < 0.1
+    assert max(growth) < 0.1, (growth, effort.memory_mib)

@@ -104,7 +104,7 @@ class NativeEngine:
         self, name: str, values: NDArray[Any], whole: Whole, image: ImageRequest, found: dict[str, float]
     ) -> list[Problem]:
         """Features of one filtered image, unless a texture matrix of it would fill the memory."""
-        low, high = float(values.min()), float(values.max())
+        low, high = firstorder.span(values)
         if not math.isfinite(high - low):
             raise ImageError("radiomics.refused", f"the image {name} has values in the region that are not finite")
         n_bins = self._count_bins(values, image)

@@ -38,7 +38,7 @@ FEATURES = {
 
 DEPRECATED = ("StandardDeviation",)
 _EPS = np.spacing(1.0)
-_LANES, _BLOCK = 8, 2048
+_BLOCK = 2048
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -121,7 +121,7 @@ def span(values):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, error_model="numpy")
 def _histogram(levels, largest, first):  # type: ignore[no-untyped-def]
-    """Pixels of each level from the first to the largest. Neighbours are often alike, so they are counted in tables of their own: no waiting."""
+    """Pixels of each level from the first to the largest; neighbours, often alike, count in tables of their own."""
     counts = np.zeros((4, largest + 1), dtype=np.int32)
     last = levels.size - levels.size % 4
     for k in range(0, last, 4):
@@ -203,21 +203,21 @@ def _robust_deviation(values, low, high):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, error_model="numpy")
 def _summed(values, low, high, centre, absolute):  # type: ignore[no-untyped-def]
-    """Sum of (absolute) differences from a centre of the values from low to high, in eight lanes of short blocks."""
+    """Sum of (absolute) differences from a centre of the values from low to high, block by block in halves."""
     total = 0.0
-    lanes = np.empty(_LANES, dtype=np.float64)
+    part = np.empty(_BLOCK, dtype=np.float64)
     for start in range(0, values.size, _BLOCK):
-        stop = min(start + _BLOCK, values.size)
-        last = stop - (stop - start) % _LANES
-        lanes[:] = 0.0
-        for k in range(start, last, _LANES):
-            for lane in range(_LANES):
-                value = values[k + lane]
-                d = abs(value - centre) if absolute else value - centre
-                lanes[lane] += d if (value >= low) & (value <= high) else 0.0
-        for k in range(last, stop):
-            d = abs(values[k] - centre) if absolute else values[k] - centre
-            lanes[0] += d if (values[k] >= low) & (values[k] <= high) else 0.0
-        for lane in range(_LANES):
-            total += lanes[lane]
+        block = values[start : start + _BLOCK]
+        for k in range(block.size):
+            value = block[k]
+            d = value - centre
+            d = abs(d) if absolute else d
+            part[k] = d if (value >= low) & (value <= high) else 0.0
+        part[block.size :] = 0.0
+        half = _BLOCK // 2
+        while half > 0:
+            for k in range(half):
+                part[k] += part[k + half]
+            half //= 2
+        total += part[0]
     return total

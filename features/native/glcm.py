@@ -204,16 +204,24 @@ def correlation_coefficients(p: F64, n_present: int) -> F64:
     px = p.sum(axis=2)
     root = np.sqrt(np.where(px > 0, px, 1.0))
     squares = np.sort(np.linalg.eigvalsh(p / (root[:, :, None] * root[:, None, :])) ** 2, axis=1)
-    out = np.empty(len(p))
-    for a, (one, square) in enumerate(zip(p, squares, strict=True)):
-        shift = _EPS / _rarest(one, px[a])
-        gap = square[-1] - square[-2] if square.size == 2 else min(square[-1] - square[-2], square[-2] - square[-3])
+    out: F64 = _put_right(p, px, squares)
+    for a in np.flatnonzero(np.isnan(out)):
+        out[a] = _any_second(p[a])
+    return out
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _put_right(p, px, squares):  # type: ignore[no-untyped-def]
+    """Root of the second largest of each direction's eigenvalues, with eps counted; nan where that is not safe."""
+    out = np.full(len(p), np.nan)
+    for a in range(len(p)):
+        largest, second = squares[a, -1], squares[a, -2]
+        shift = _EPS / _rarest(p[a], px[a])
+        gap = largest - second if squares.shape[1] == 2 else min(largest - second, second - squares[a, -3])
         if shift < _NOTHING:
-            out[a] = np.sqrt(square[-2])
-        elif min(gap, square[-2]) > _SAFE_GAP * shift:
-            out[a] = np.sqrt(_refined(_q(one, px[a], px[a]), square[-2]))
-        else:
-            out[a] = _any_second(one)
+            out[a] = np.sqrt(second)
+        elif min(gap, second) > _SAFE_GAP * shift:
+            out[a] = np.sqrt(_refined(_q(p[a], px[a], px[a]), second))
     return out
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numba
 import numpy as np
 
 
+@lru_cache(maxsize=16)
 def offsets(distances: tuple[int, ...]) -> np.ndarray:
     """Rows and columns to neighbours whose larger part is one of the distances: one of each opposite pair.
 
