@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install demo test test-all lint bench equality clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: $(STAMP)  ## ruff and mypy
 
 bench: $(STAMP)  ## how fast extraction is here, against pyradiomics and Nyxus (15 minutes on 2 cores)
 	$(BIN)/python tests/bench.py
+
+equality: $(STAMP)  ## the native engine against pyradiomics on whole pictures, every feature (20 minutes on 2 cores)
+	$(BIN)/python tests/equality.py
 
 clean:  ## remove the environment and everything that was made
 	rm -rf $(VENV) build dist *.egg-info runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

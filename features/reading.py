@@ -19,6 +19,7 @@ from .reread import read_again
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 _LEAST_BACKGROUND = 0.2
+_LEAST_BACKGROUND_PX = 32
 """Share of the picture from which on one flat area at its edge is background, and not a dark spot of tissue."""
 _MOST_OFF_TISSUE = 0.5
 _MOST_BACKGROUND = 0.01
@@ -121,7 +122,7 @@ def background_share(image: Image, mask: Mask) -> float | None:
     """Share of a mask that lies on the picture's background; None where the picture has no clear one.
 
     Background is one 8-connected area that touches the edge of the picture, holds at least a fifth of it
-    and is flat at its lowest or its highest value: air, padding or a shutter. Only exactly equal values
+    (and 32 pixels) and is flat at its lowest or its highest value: air, padding or a shutter. Only exactly equal values
     count, save for 8-bit pictures, where JPEG blurs by up to 2 grey levels. A mask of the whole picture is
     not judged.
 
@@ -153,7 +154,11 @@ def _share_at_edge(flat: Mask, mask: Mask) -> float | None:
     labels, _ = ndimage.label(flat, structure=_EIGHT_NEIGHBOURS)
     edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     sizes = np.bincount(labels.ravel())
-    large = [label for label in edge.tolist() if label and sizes[label] >= _LEAST_BACKGROUND * flat.size]
+    large = [
+        label
+        for label in edge.tolist()
+        if label and sizes[label] >= max(_LEAST_BACKGROUND * flat.size, _LEAST_BACKGROUND_PX)
+    ]
     return float(np.isin(labels[mask], large).mean()) if large else None
 
 

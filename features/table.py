@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +114,7 @@ class FeatureTable:
             "cases.csv": lambda path: cases.to_csv(path, lineterminator="\n"),
             "failures.csv": lambda path: self.failures.to_csv(path, index=False, lineterminator="\n"),
             "table.json": lambda path: path.write_text(text, encoding="utf-8"),
-            "features.parquet": lambda path: values.to_parquet(path),
+            "features.parquet": partial(write_parquet, values),
         }
         write_whole(folder, writers)
 
@@ -123,7 +125,7 @@ class FeatureTable:
             if not (folder / name).is_file():
                 raise TableError(f"{folder} holds no {name}; it is not the folder of an extraction")
         try:
-            values = pd.read_parquet(folder / "features.parquet").rename_axis(None)
+            values = read_parquet(folder / "features.parquet").rename_axis(None)
             values.index = values.index.astype(str)
             cases = read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None)
             failures = read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS)
@@ -132,6 +134,17 @@ class FeatureTable:
             text = " ".join(str(error).split())[:200]
             raise TableError(f"{folder}: its feature table is damaged ({text}); extract it again") from None
         return cls(values, cases, failures, provenance)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path, **options: Any) -> None:
+    """Write a Parquet file by its bytes: the library takes every path for UTF-8, which not every machine's are."""
+    path.write_bytes(frame.to_parquet(None, **options))
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file, whatever its path is encoded in."""
+    frame: pd.DataFrame = pd.read_parquet(BytesIO(path.read_bytes()))
+    return frame
 
 
 def read_text_csv(path: Path, **options: Any) -> pd.DataFrame:

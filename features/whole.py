@@ -44,6 +44,9 @@ def write_whole(folder: Path, writers: Mapping[str, Writer]) -> None:
                 os.fsync(file.fileno())
         for name, part in parts.items():
             os.replace(part, folder / name)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk does not say which
+        raise
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)

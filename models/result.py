@@ -18,7 +18,7 @@ from ..features.crop import Crop
 from ..features.errors import TableError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.settings import nearest
-from ..features.table import read_text_csv
+from ..features.table import read_parquet, read_text_csv, write_parquet
 from ..features.whole import Writer, write_whole
 
 MAX_CROPS_BYTES, MAX_CROPS = 1024 * 2**20, 50_000
@@ -138,8 +138,8 @@ class Result:
         others = {name: getattr(self, name) for name in _JSON_FIELDS}
         clinical, cases = (frame.rename_axis("case_id") for frame in (self.clinical, self.cases))
         writers: dict[str, Writer] = {
-            **{f"{name}.parquet": partial(getattr(self, name).to_parquet, index=False) for name in _PARQUET},
-            "clinical.parquet": clinical.to_parquet,
+            **{f"{name}.parquet": partial(write_parquet, getattr(self, name), index=False) for name in _PARQUET},
+            "clinical.parquet": partial(write_parquet, clinical),
             "exclusions.csv": partial(self.exclusions.to_csv, index=False, lineterminator="\n"),
             "cases.csv": partial(cases.to_csv, lineterminator="\n"),
             "failures.csv": partial(self.failures.to_csv, index=False, lineterminator="\n"),
@@ -168,10 +168,10 @@ class Result:
             stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             values: dict[str, Any] = {name: stated[name] for name in _JSON_FIELDS}
             for name, columns in _PARQUET.items():
-                values[name] = pd.read_parquet(folder / f"{name}.parquet")[columns]
+                values[name] = read_parquet(folder / f"{name}.parquet")[columns]
             for name, columns in _JSON_TABLES.items():
                 values[name] = _from_records(measured[name], columns)
-            clinical = pd.read_parquet(folder / "clinical.parquet").rename_axis(None)
+            clinical = read_parquet(folder / "clinical.parquet").rename_axis(None)
             return cls(
                 **values,
                 clinical=clinical.set_axis(clinical.index.astype(str).astype(object)),

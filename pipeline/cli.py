@@ -49,7 +49,7 @@ def main() -> None:
         _say(str(error))
         raise SystemExit(1 if isinstance(error, ClusterError) else 2) from None
     except OSError as error:  # a full disk, a folder that may not be written
-        _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        _say(": ".join(str(part) for part in (error.strerror or error, error.filename) if part))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

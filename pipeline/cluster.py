@@ -103,13 +103,14 @@ class DaskEngine:
 
     def _room(self) -> int:
         """How many tasks may be on their way; waits for a first worker."""
-        deadline = time.monotonic() + _WAIT_S
+        waited = False
         while not (n_threads := self._n_threads()):
-            if time.monotonic() > deadline and self.renew is None:
+            if waited and self.renew is None:
                 raise ClusterError(f"the cluster has no worker after {_WAIT_S:g} s; start dask workers for it")
             LOG.info("cluster: waiting for a worker")
             with suppress(TimeoutError):
-                self.client.wait_for_workers(1, timeout=min(_WAIT_S, 10.0))
+                self.client.wait_for_workers(1, timeout=_WAIT_S)
+            waited = True
         return _AHEAD * n_threads
 
     def _n_threads(self) -> int:

@@ -21,6 +21,7 @@ def open_closed_streams() -> None:
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+            os.set_inheritable(number, True)  # for worker processes
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 

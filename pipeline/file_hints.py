@@ -116,7 +116,8 @@ def _shared(rows: Iterable[tuple[RowFiles, str, Path]], *, typed: bool) -> Itera
     for row, file, path in rows:
         groups[file].append((row, path))
     facts = [(file, _facts(row, typed)) for file, group in groups.items() for row, _ in group]
-    for file, conflict in contradictions(facts).items():
+    for file, conflicts in contradictions(facts).items():
+        conflict = "; ".join(f"{fact} {' and '.join(map(repr, texts))}" for fact, texts in conflicts.items())
         first = [row.line for row, _ in groups[file][: _SHOWN + 1]]
         for row, path in groups[file]:
             others = ", ".join([str(line) for line in first if line != row.line][:_SHOWN])

@@ -49,7 +49,7 @@ def refuse_repeated(ids: Iterable[str], *, what: str, where: str, advice: str) -
         raise CohortError(f"{where}: {what} more than once: {', '.join(twice)}; {advice}")
 
 
-def contradictions(statements: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+def contradictions(statements: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, dict[str, list[str]]]:
     """People of whom rows state different fixed facts, such as two birth years: two persons who share an id.
 
     Parameters
@@ -59,13 +59,13 @@ def contradictions(statements: Iterable[tuple[str, Mapping[str, str]]]) -> dict[
 
     Returns
     -------
-    dict of str to str
-        Patient's id to what is contradictory.
+    dict of str to dict
+        Patient's id to each contradictory fact with what is said of it.
 
     Examples
     --------
     >>> contradictions([("P1", {"sex": "F"}), ("P1", {"sex": "M"}), ("P2", {"sex": ""}), ("P2", {"sex": "F"})])
-    {'P1': "sex 'F' and 'M'"}
+    {'P1': {'sex': ['F', 'M']}}
     """
     stated: dict[str, dict[str, dict[str, str]]] = {}
     for patient, facts in statements:
@@ -74,9 +74,9 @@ def contradictions(statements: Iterable[tuple[str, Mapping[str, str]]]) -> dict[
                 stated.setdefault(patient, {}).setdefault(fact, {}).setdefault(text.strip().casefold(), text.strip())
     found = {}
     for patient, facts_of in stated.items():
-        several = [f"{fact} {' and '.join(map(repr, v.values()))}" for fact, v in facts_of.items() if len(v) > 1]
+        several = {fact: list(texts.values()) for fact, texts in facts_of.items() if len(texts) > 1}
         if several:
-            found[patient] = "; ".join(several)
+            found[patient] = several
     return found
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from ..features.errors import StudyError
 from ..features.failure import Failure, failures_frame
 from ..features.settings import parse_settings
-from ..features.table import ColumnName, FeatureTable
+from ..features.table import ColumnName, FeatureTable, write_parquet
 from ..features.whole import UNFINISHED, Writer, write_whole
 from ..models.bundle import Bundle
 from .cohort import Cohort
@@ -89,7 +89,7 @@ def predict(
     predictions = bundle.predict(table)
     writers: dict[str, Writer] = {
         "predictions_by_unit.csv": partial(by_unit(predictions).to_csv, index=False, lineterminator="\n"),
-        "shap.parquet": partial(bundle.explain(table).to_parquet, index=False),
+        "shap.parquet": partial(write_parquet, bundle.explain(table), index=False),
         "predictions.csv": partial(predictions.to_csv, index=False, lineterminator="\n"),
     }
     require_held(folder)

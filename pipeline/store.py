@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,9 @@ class Store:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{key[2:10]}-{os.getpid()}-{secrets.token_hex(4)}")
-        try:
+        with self._tidied(unfinished):
             unfinished.write_bytes(head.encode() + b"\n" + body)
             os.replace(unfinished, path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
 
     def require_writable(self) -> None:
         """Find out now, and not after the first result, whether entries can be kept.
@@ -109,10 +107,18 @@ class Store:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         probe = self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
-        try:
+        with self._tidied(probe):
             probe.write_bytes(bytes(_PROBE_BYTES))
+
+    @contextmanager
+    def _tidied(self, unfinished: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(self.folder)  # a full disk does not say which
+            raise
         finally:
-            probe.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key[2:]

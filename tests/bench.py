@@ -1,7 +1,7 @@
 """How fast extraction is on this machine, against pyradiomics and Nyxus: run it by `make bench`.
 
-Sections (all without a name): engines, nyxus, batch, deep. Everything measured, with settings and machine, is also
-written as JSON.
+Sections (all without a name): engines, nyxus, batch, deep, cluster, study. Everything measured, with settings and
+machine, is also written as JSON.
 """
 
 import argparse
@@ -19,7 +19,14 @@ from bench_timing import say, textured
 
 __all__ = ["textured"]
 
-SECTIONS = {"engines": "bench_engines", "nyxus": "bench_peer", "batch": "bench_batch", "deep": "bench_deep"}
+SECTIONS = {
+    "engines": "bench_engines",
+    "nyxus": "bench_peer",
+    "batch": "bench_batch",
+    "deep": "bench_deep",
+    "cluster": "bench_cluster",
+    "study": "bench_study",
+}
 OUTPUT = Path(__file__).parents[1] / "runs" / "bench.json"
 PACKAGES = (
     "cemrad",
@@ -64,7 +71,8 @@ def load() -> list[float]:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)}; all without one")
-    parser.add_argument("--images", type=int, default=200, help="of the section batch")
+    parser.add_argument("--images", type=int, default=200, help="of the sections batch and cluster")
+    parser.add_argument("--study-images", type=int, default=2006, help="of the section study")
     parser.add_argument("--repeats", type=int, default=3, help="of pyradiomics in the section engines")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON of everything measured")
     options = parser.parse_args()

@@ -79,10 +79,10 @@ def table_bytes(folder):
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TABLE}
 
 
-def start(*command, **options):
-    """A process of the command line, in a session of its own."""
+def start(*arguments, command=None, **options):
+    """A process of the command line, in a session of its own; `command` is other code that ends there."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True} | options
-    return subprocess.Popen([*COMMAND, *command], **options)
+    return subprocess.Popen([*COMMAND[:-1], command or COMMAND[-1], *arguments], **options)
 
 
 def n_stored(folder):

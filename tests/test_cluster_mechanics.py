@@ -5,12 +5,10 @@ Every wait has a limit, and every process that a test starts is gone when it end
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,7 @@ psutil = pytest.importorskip("psutil")
 import cloudpickle  # noqa: E402
 import dask  # noqa: E402
 from cemrad.features.case import Case, Picture, PictureKey  # noqa: E402
-from cemrad.features.errors import ImageError, StudyError  # noqa: E402
-from cemrad.features.image import ArrayImage, Image  # noqa: E402
+from cemrad.features.errors import StudyError  # noqa: E402
 from cemrad.features.mask import ArrayMask  # noqa: E402
 from cemrad.pipeline import cli, cluster  # noqa: E402
 from cemrad.pipeline.cluster import open_cluster, require_safe  # noqa: E402
@@ -33,7 +30,10 @@ from cemrad.pipeline.extract import FeatureSettings, extract  # noqa: E402
 from cemrad.pipeline.means import Means  # noqa: E402
 from cemrad.pipeline.workers import Limits  # noqa: E402
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
+from . import cluster_pictures  # noqa: E402
+from .cluster_pictures import Deadly, Slow  # noqa: E402
+
+cloudpickle.register_pickle_by_value(cluster_pictures)  # workers of this machine cannot import a test
 
 pytestmark = [
     # what Dask leaves for the garbage collector when its other end was killed
@@ -44,6 +44,7 @@ pytestmark = [
 RADIOMICS = {"parameters": {"featureClass": {"firstorder": ["Mean", "Range"], "glcm": ["Contrast"]}}}
 SETTINGS = FeatureSettings(families={"radiomics": RADIOMICS})
 WAIT_S = 60.0
+ROOT = Path(__file__).resolve().parents[1]
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -76,10 +77,11 @@ class Machines:
     def start(self, role, *arguments, **env):
         near = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--no-dashboard")
         log = (self.folder / f"{role}-{len(self.started)}.log").open("w", encoding="utf-8")
+        known = {"PYTHONPATH": str(ROOT)}  # for the pictures of this test
         with log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", role, *arguments, *near, *self.options],
-                stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, env=os.environ | self.env | env,
+                stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, env=os.environ | known | self.env | env,
             )  # fmt: skip
         self.started.append(process)
         return process
@@ -128,33 +130,6 @@ def listening(pids):
 # --- cohorts --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Deadly:
-    """An image whose decoder takes its process with it, or that process' parent, but not the test's own."""
-
-    spared: int
-    parent: bool = False
-
-    def read(self):
-        if os.getpid() == self.spared:
-            raise ImageError("image.deadly", "read in the test's own process")
-        os.kill(os.getppid() if self.parent else os.getpid(), signal.SIGKILL)
-        time.sleep(5)
-        raise ImageError("image.deadly", "outlived its parent")
-
-
-@dataclass(frozen=True)
-class Slow:
-    """An image that takes a while."""
-
-    seed: int
-    seconds: float
-
-    def read(self) -> Image:
-        time.sleep(self.seconds)
-        return ArrayImage(np.random.default_rng(self.seed).integers(0, 4096, (64, 64)).astype(np.uint16)).read()
-
-
 def cohort(n, poison=None, seconds=0.05):
     drawn = np.zeros((64, 64), bool)
     drawn[20:40, 24:44] = True
@@ -198,6 +173,14 @@ def manifest(folder, n):
 FAMILIES = f"features.families={json.dumps({'radiomics': RADIOMICS})}"
 
 
+def here(monkeypatch, *arguments):
+    """Exit code of the command line, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["cemrad", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
 def final(folder):
     """The files of a run that must not depend on where it was computed."""
     names = ("features.parquet", "features.csv", "failures.csv", "cases.csv", "labels.csv", "table.json")
@@ -239,8 +222,7 @@ def test_two_workers_one_of_them_killed_and_one_that_comes_late_give_the_same_by
 def test_any_number_of_workers_gives_the_same_bytes_with_one_killed(tmp_path, n_workers):
     """Every worker has a nanny here, which starts it again."""
     of = cohort(24, Deadly(os.getpid()))
-    local = saved(extract(of, SETTINGS, Means()), tmp_path / "plain")
-    local = saved(extract(of, SETTINGS, Means(jobs=2)), tmp_path / "local") if local else local
+    local = saved(extract(of, SETTINGS, Means(jobs=2)), tmp_path / "local")
     with Machines(tmp_path) as machines:
         workers = [machines.worker(nanny="--nanny") for _ in range(n_workers)]
 
@@ -282,13 +264,9 @@ def test_a_case_that_hangs_on_a_cluster_is_told_as_here(tmp_path):
 
 def test_when_the_scheduler_dies_the_run_says_so_and_can_be_resumed(tmp_path, monkeypatch, capsys):
     source, out = manifest(tmp_path, 60), tmp_path / "run"
-    command = ["cemrad", "extract", str(source), "-o", str(out), "-s", FAMILIES]
 
     def run(*more):
-        monkeypatch.setattr(sys, "argv", [*command, *more])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code
+        return here(monkeypatch, "extract", source, "-o", out, "-s", FAMILIES, *more)
 
     def n_stored():
         return sum(path.is_file() for path in (out / "store").rglob("*"))
@@ -325,7 +303,7 @@ def elsewhere(tmp_path):
         "importlib.metadata.version = lambda name: '1.2.3' if name.lower() == 'pillow' else real(name)\n",
         encoding="utf-8",
     )
-    return {"PYTHONPATH": str(tmp_path / "site")}
+    return {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}"}
 
 
 def test_a_worker_with_another_version_is_refused_whenever_it_comes(tmp_path, elsewhere, monkeypatch):
@@ -424,7 +402,8 @@ def test_tls_works_with_a_certificate_and_is_refused_without(tmp_path):
 
 SBATCH = """#!/bin/bash
 # a job is a process of this machine, its number is the process'
-setsid bash "${@: -1}" > "$FAKE_SLURM/job-$$.log" 2>&1 < /dev/null &
+cp "${@: -1}" "$FAKE_SLURM/job-$$.sh"
+setsid bash "$FAKE_SLURM/job-$$.sh" > "$FAKE_SLURM/job-$$.log" 2>&1 < /dev/null &
 echo $! >> "$FAKE_SLURM/jobs"
 echo "Submitted batch job $!"
 """
@@ -445,7 +424,7 @@ def slurm(tmp_path):
         (folder / name).chmod(0o755)
     yield folder, os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "FAKE_SLURM": str(folder)}
     for job in jobs(folder):
-        for process in [p for pid in [job] for p in family_of(pid)]:
+        for process in family_of(job):
             process.kill()
 
 
@@ -454,7 +433,9 @@ def jobs(folder):
     return [int(line) for line in path.read_text(encoding="ascii").split()] if path.is_file() else []
 
 
-def test_a_run_through_slurm_gives_the_same_bytes_listens_on_loopback_only_and_leaves_nothing(tmp_path, slurm):
+def test_a_run_through_slurm_gives_the_same_bytes_listens_on_loopback_only_and_leaves_nothing(
+    tmp_path, slurm, monkeypatch
+):
     folder, env = slurm
     source = manifest(tmp_path, 30)
     config = tmp_path / "slurm.yaml"
@@ -469,11 +450,14 @@ def test_a_run_through_slurm_gives_the_same_bytes_listens_on_loopback_only_and_l
             [*command, "-o", str(tmp_path / "far"), "--cluster", f"slurm:{config}"],
             env=env, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        while run.poll() is None:
+        limit = time.monotonic() + WAIT_S
+        while run.poll() is None and time.monotonic() < limit:
             pids = [run.pid, *jobs(folder)]
             addresses |= listening(pids)
             seen |= {process.pid for pid in pids for process in family_of(pid)}
             time.sleep(0.1)
+        if run.poll() is None:
+            end(run)
     told = (tmp_path / "cemrad.log").read_text(encoding="utf-8")
     assert run.returncode == 0, told
     assert addresses == {"127.0.0.1"}, told
@@ -481,9 +465,8 @@ def test_a_run_through_slurm_gives_the_same_bytes_listens_on_loopback_only_and_l
     assert "arning" not in told
     until(lambda: not any(map(psutil.pid_exists, seen)), 20)
     assert [path.name for path in tmp_path.glob(".dask-jobqueue*")] == []
-    subprocess.run([*command, "-o", str(tmp_path / "near"), "-j", "1"], check=True, capture_output=True)
-    far, near = final(tmp_path / "far"), final(tmp_path / "near")
-    assert far == near
+    assert here(monkeypatch, "extract", source, "-s", FAMILIES, "-o", tmp_path / "near", "-j", "1") == 0
+    assert final(tmp_path / "far") == final(tmp_path / "near")
 
 
 @pytest.mark.slow

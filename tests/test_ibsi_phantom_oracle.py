@@ -115,10 +115,12 @@ def native(matrix, levels, steps):
     if "run length" in matrix:
         return counted(matrices.count_runs(framed, n)[places].sum(axis=0))
     if "size zone" in matrix:
-        return Counter(zip(*(part.tolist() for part in matrices.find_zones(framed)), strict=True))
+        small, level, size = matrices.count_zones(framed, n)
+        large = zip(level.tolist(), size.tolist(), strict=True)
+        return Counter({(i + 1, j + 1): int(small[i, j]) for i, j in np.argwhere(small)}) + Counter(large)
     if "dependence" in matrix:
         return counted(matrices.count_dependence(framed, n, 0))
-    found = matrices.count_neighbours(framed, n)
+    found = matrices.count_neighbours(framed, n, False)
     return {level + 1: (found[level, 1], int(found[level, 0])) for level in np.flatnonzero(found[:, 0])}
 
 

@@ -107,11 +107,16 @@ def require_same(parameters, pixels, mask, spacing=(1.0, 1.0)):
     assert list(found[0]) == list(expected[0])
     assert [code for code, _ in found[1]] == [code for code, _ in expected[1]]
     for name, value in expected[0].items():
-        assert found[0][name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+        # MCC is the root of an eigenvalue: where that is 0, pyradiomics gives the root of its rounding.
+        near_zero = 5e-8 if name.endswith("_MCC") else 1e-12
+        assert found[0][name] == pytest.approx(value, rel=1e-9, abs=near_zero), name
 
 
 PROPERTY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
@@ -156,5 +161,5 @@ def test_what_is_not_asked_is_what_pyradiomics_takes():
     mask[20:40, 10:30] = True
     require_same({"featureClass": CLASSES}, pixels, mask)
     require_same(
-        {"imageType": {"Original": None}, "featureClass": {"firstorder": [], "glcm": ["Id", "Idm"]}}, pixels, mask
+        {"imageType": {"Original": {}}, "featureClass": {"firstorder": [], "glcm": ["Id", "Idm"]}}, pixels, mask
     )

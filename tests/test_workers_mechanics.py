@@ -356,7 +356,7 @@ def test_rb3_one_poisoned_case_of_a_thousand_leaves_the_others_bit_for_bit(tmp_p
 
 
 @pytest.mark.slow
-def test_e21_memory_is_flat(tmp_path):
+def test_e21_memory_is_flat(tmp_path, record_property):
     """Of the driver and of its worker, from case 1,000 to case 4,000: growth below 10 %."""
     import psutil
 

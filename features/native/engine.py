@@ -19,7 +19,7 @@ from .region import prepare
 from .request import ImageRequest, log_name, parse_request
 from .whole import Whole
 
-VERSION = 1
+VERSION = 2
 """Raised with every change that changes a number: results of another version are computed again."""
 
 _N_NAMED = 12
@@ -124,7 +124,7 @@ class NativeEngine:
         if classes:
             grid = np.zeros(whole.mask.shape, dtype=np.int32)
             grid.reshape(-1)[whole.places] = levels
-            measured = texture.measure(grid, n_levels, classes, texture_settings(image, whole.spacing))
+            measured = texture.measure(grid, n_levels, classes, self._texture_settings(image, whole.spacing))
             found.update({f"{name}_{kind}_{feature}": value for (kind, feature), value in measured.items()})
         return []
 
@@ -147,6 +147,10 @@ class NativeEngine:
     def _discretise(self, values: NDArray[Any], image: ImageRequest) -> tuple[NDArray[np.int32], int]:
         """Grey levels from 1 on, and how many."""
         return discretise.discretise(values, **_bins(image))
+
+    def _texture_settings(self, image: ImageRequest, spacing: tuple[float, float]) -> texture.TextureSettings:
+        """The settings of the texture classes."""
+        return texture_settings(image, spacing)
 
     def _convert(self, found: dict[str, float], shape_mask: NDArray[np.bool_]) -> dict[str, float]:
         """The values by the names that they go by."""

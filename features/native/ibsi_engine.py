@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from ..errors import MaskError, StudyError
 from . import ibsi
 from .box import Box
-from .engine import NativeEngine, filtered
+from .engine import NativeEngine, filtered, texture_settings
 from .ibsi import IbsiRules
 from .region import bounding, normalise
 from .request import ImageRequest, log_name
+from .texture import TextureSettings
 from .whole import Whole
 
 _INTERPOLATION = {"sitkLinear": "linear", "sitkBSpline": "cubic"}
@@ -118,6 +120,9 @@ class IbsiEngine(NativeEngine):
         limits = self.rules.resegment_range
         origin = limits[0] if limits and image.kind == "Original" else float(values.min())
         return int((float(values.max()) - origin) // image.bin_width) + 1
+
+    def _texture_settings(self, image: ImageRequest, spacing: tuple[float, float]) -> TextureSettings:
+        return replace(texture_settings(image, spacing), count_alone=False)
 
     def _convert(self, found: dict[str, float], shape_mask: NDArray[np.bool_]) -> dict[str, float]:
         return ibsi.convert(found, int(np.count_nonzero(shape_mask)))

@@ -156,8 +156,11 @@ def count_dependence(levels, n_levels, alpha):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def count_neighbours(levels, n_levels):  # type: ignore[no-untyped-def]
-    """Per level: pixels, and the sum of their differences from the neighbours' mean (n_levels, 2)."""
+def count_neighbours(levels, n_levels, count_alone):  # type: ignore[no-untyped-def]
+    """Per level: pixels, and the sum of their differences from the neighbours' mean (n_levels, 2).
+
+    A pixel without neighbours has no difference; whether it counts as a pixel is for the caller to say.
+    """
     height, width = levels.shape
     inner = width - 2
     # Differences by number of neighbours: |g k - total| is an integer, so the sums are exact.
@@ -190,7 +193,8 @@ def count_neighbours(levels, n_levels):  # type: ignore[no-untyped-def]
     for g in range(1, n_levels + 1):
         for k in range(1, 10):
             place = g * _ROW + k
-            out[g - 1, 0] += number[0, place] + number[1, place]
+            if k > 1 or count_alone:
+                out[g - 1, 0] += number[0, place] + number[1, place]
             if k > 1:
                 out[g - 1, 1] += (sums[0, place] + sums[1, place]) / (k - 1)
     return out

@@ -52,7 +52,7 @@ def count_far_pairs(levels, n_levels, steps):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def count_far_neighbours(levels, n_levels, steps, alpha):  # type: ignore[no-untyped-def]
+def count_far_neighbours(levels, n_levels, steps, alpha, count_alone):  # type: ignore[no-untyped-def]
     """Dependence (n_levels, 2 steps + 1) and neighbours (n_levels, 2) at these steps and their opposites."""
     height, width = levels.shape
     dependence = np.zeros((n_levels, 2 * len(steps) + 1), dtype=np.int32)
@@ -73,7 +73,7 @@ def count_far_neighbours(levels, n_levels, steps, alpha):  # type: ignore[no-unt
                 if abs(levels[r, c] - g) <= alpha:
                     similar += 1
             dependence[g - 1, similar] += 1
-            neighbours[g - 1, 0] += 1
+            neighbours[g - 1, 0] += 1 if count > 0 or count_alone else 0
             if count > 0:
                 neighbours[g - 1, 1] += abs(g - total / count)
     return dependence, neighbours

@@ -33,6 +33,8 @@ class TextureSettings:
         Largest difference of dependent levels.
     spacing : tuple of float
         Of rows and of columns, for the weights.
+    count_alone : bool
+        Count a pixel without neighbours in ngtdm, as pyradiomics does and IBSI does not.
     """
 
     distances: tuple[int, ...] = (1,)
@@ -40,6 +42,7 @@ class TextureSettings:
     symmetrical_glcm: bool = True
     gldm_a: int = 0
     spacing: tuple[float, float] = (1.0, 1.0)
+    count_alone: bool = True
 
 
 def measure(
@@ -90,8 +93,8 @@ def _class(
     if near and kind == "gldm":
         return gldm.measure(matrices.count_dependence(framed, n_levels, settings.gldm_a))
     if near:
-        return ngtdm.measure(matrices.count_neighbours(framed, n_levels))
-    dependence, neighbours = count_far_neighbours(framed, n_levels, steps, settings.gldm_a)
+        return ngtdm.measure(matrices.count_neighbours(framed, n_levels, settings.count_alone))
+    dependence, neighbours = count_far_neighbours(framed, n_levels, steps, settings.gldm_a, settings.count_alone)
     return gldm.measure(dependence) if kind == "gldm" else ngtdm.measure(neighbours)
 
 

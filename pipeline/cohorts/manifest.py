@@ -156,7 +156,10 @@ class _Reader:
         clashing = contradictions(said)
         for row in rows:
             if row.patient_id in clashing:
-                reason = f"row {row.line}: patient id {row.patient_id!r} is stated with {clashing[row.patient_id]}"
+                several = " and ".join(
+                    f"more than one {fact}" for fact in clashing[row.patient_id]
+                )  # not which: private
+                reason = f"row {row.line}: patient id {row.patient_id!r} is stated with {several}"
                 advice = "give two persons two ids, or correct the table"
                 self.failures.append(Failure(row.case_id, "cohort", "id.conflict", f"{reason}; {advice}"))
                 continue
