@@ -14,7 +14,7 @@ from .case import Case, PictureKey
 from .errors import CaseError, ImageError, MaskError
 from .failure import Failure
 from .image import Image
-from .mask import Mask, MaskRules
+from .mask import Mask, MaskRules, bounding_box
 from .reread import read_again
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -78,13 +78,14 @@ def read_case(case: Case, rules: MaskRules, keys: Collection[PictureKey] | None 
         picture = case.pictures[key]
         try:
             image, mask = read_again(picture, rules)
-            require_on_tissue(image, mask)
+            background = background_share(image, mask)
+            _require_on_tissue(background)
         except CaseError as error:
             stage = "image" if isinstance(error, ImageError) else "mask"
             failures.append(Failure(case.case_id, stage, error.code, str(error), key.name))
             continue
         usable[key] = image, mask
-        failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(image, mask)]
+        failures += [_warned(case.case_id, key, code, reason) for code, reason in _oddities(image, mask, background)]
     return Reading(case.case_id, usable, tuple(failures), pictures)
 
 
@@ -162,15 +163,8 @@ def _share_at_edge(flat: Mask, mask: Mask) -> float | None:
     return float(np.isin(labels[mask], large).mean()) if large else None
 
 
-def require_on_tissue(image: Image, mask: Mask) -> None:
-    """Refuse a mask of which more than half lies on background: it was drawn on another picture.
-
-    Raises
-    ------
-    MaskError
-        ``mask.off_tissue``.
-    """
-    share = background_share(image, mask)
+def _require_on_tissue(share: float | None) -> None:
+    """Refuse a mask of which more than half lies on background: it was drawn on another picture."""
     if share is not None and share > _MOST_OFF_TISSUE:
         raise MaskError(
             "mask.off_tissue",
@@ -179,17 +173,17 @@ def require_on_tissue(image: Image, mask: Mask) -> None:
         )
 
 
-def _oddities(image: Image, mask: Mask) -> list[tuple[str, str]]:
+def _oddities(image: Image, mask: Mask, background: float | None) -> list[tuple[str, str]]:
     found = []
-    n_components = int(ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)[1])
+    top, bottom, left, right = bounding_box(mask)
+    n_components = int(ndimage.label(mask[top:bottom, left:right], structure=_EIGHT_NEIGHBOURS)[1])
     if n_components > 1:
         reason = f"the mask has {n_components} separate parts (8-connected); they are measured together as one region"
         found.append(("mask.components", reason))
     if mask.all():
         found.append(("mask.full_image", "the mask covers the whole image; a lesion's mask leaves tissue around it"))
-    share = background_share(image, mask)
-    if share is not None and share > _MOST_BACKGROUND:
-        reason = f"{share:.1%} of the mask lies on the picture's flat background or padding; look at its outline"
+    if background is not None and background > _MOST_BACKGROUND:
+        reason = f"{background:.1%} of the mask lies on the picture's flat background or padding; look at its outline"
         found.append(("roi.background", reason))
     region = image.pixels[mask]
     saturated = float((region == image.pixels.max()).mean())

@@ -140,6 +140,7 @@ class _Extraction:
         self.values = np.full((len(cases), len(self.columns)), np.nan)
         self.found: dict[str, list[Failure]] = {case.case_id: [] for case in cases}
         self.stored_under: dict[str, dict[tuple[str, str], str]] = {}
+        self.content: dict[str, Mapping[str, tuple[str, str] | None]] = {}
         self.n_done = 0
 
     def run(self) -> None:
@@ -192,9 +193,19 @@ class _Extraction:
         if self.means.store is None:
             return units
         content = contents(case)
-        if self.means.inputs is not None:
+        wanted = {
+            name: tuple(u for u in of if not self._is_stored(case, name, u, content)) for name, of in units.items()
+        }
+        self.content[case.case_id] = content
+        if not any(wanted.values()):
+            self._note(case)
+        return wanted
+
+    def _note(self, case: Case) -> None:
+        """Remember what a case was computed from, now that it is done: a run that is killed before tells it again."""
+        content = self.content.pop(case.case_id, None)
+        if content is not None and self.means.inputs is not None:
             self.means.effort.inputs_changed += self.means.inputs.note(case.case_id, content)
-        return {name: tuple(u for u in of if not self._is_stored(case, name, u, content)) for name, of in units.items()}
 
     def _is_stored(self, case: Case, name: str, unit: Unit, content: Mapping[str, tuple[str, str] | None]) -> bool:
         """Whether a unit's result was there, and is taken; if not, where it will be kept."""
@@ -216,6 +227,7 @@ class _Extraction:
     # --- after the work -------------------------------------------------------------------------------
 
     def _take(self, case: Case, wanted: Mapping[str, tuple[Unit, ...]], found: Found) -> None:
+        self._note(case)
         self.found[case.case_id] += found.failures
         for (name, picture), values in found.values.items():
             self.values[self.row[case.case_id], self.places[name, picture]] = values

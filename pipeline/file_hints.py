@@ -117,11 +117,17 @@ def _shared(rows: Iterable[tuple[RowFiles, str, Path]], *, typed: bool) -> Itera
         groups[file].append((row, path))
     facts = [(file, _facts(row, typed)) for file, group in groups.items() for row, _ in group]
     for file, conflicts in contradictions(facts).items():
-        conflict = "; ".join(f"{fact} {' and '.join(map(repr, texts))}" for fact, texts in conflicts.items())
+        conflict = "; ".join(f"{fact} {_listed(texts)}" for fact, texts in conflicts.items())
         first = [row.line for row, _ in groups[file][: _SHOWN + 1]]
         for row, path in groups[file]:
             others = ", ".join([str(line) for line in first if line != row.line][:_SHOWN])
             yield row.line, f"{path.name} is the file of row {others} too, or a copy of it, and stated with {conflict}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """What is said, but not all of it: a file that every row of a big table shares would be told by its square."""
+    shown = [repr(text) for text in texts[:_SHOWN]]
+    return " and ".join([*shown, f"{len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else shown)
 
 
 def _facts(row: RowFiles, typed: bool) -> dict[str, str]:

@@ -117,7 +117,7 @@ def interrupt(process, number):
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:
-        os.kill(process.pid, number)
+        process.send_signal(number)
     try:
         _, told = process.communicate(timeout=30)
         wait_until(lambda: not session(process.pid), 15)

@@ -251,7 +251,7 @@ def test_a_case_that_kills_whole_workers_costs_only_itself(tmp_path):
 
 @pytest.mark.slow
 def test_a_case_that_hangs_on_a_cluster_is_told_as_here(tmp_path):
-    of, limits = cohort(4, Slow(1, 600)), Limits(wall_s=1)
+    of, limits = cohort(4, Slow(1, 600)), Limits(wall_s=10)
     local = saved(extract(of, SETTINGS, Means(jobs=1, limits=limits)), tmp_path / "local")
     assert b"case.timeout" in local["failures.csv"]
     with Machines(tmp_path) as machines:

@@ -1,6 +1,7 @@
 """Real runs that are killed, interrupted or out of disk: what is left is whole, and a resumed run is the same bytes."""
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ from .small_batch import (
     write_cohort,
 )
 
+LOG = logging.getLogger(__name__)  # --log-level INFO -rP shows what was measured
 N = 150
 
 
@@ -53,18 +55,18 @@ def resume(manifest, folder):
     return json.loads((folder / "run.json").read_text())
 
 
-def test_e4_e15_a_run_that_is_interrupted_and_killed_goes_on_to_the_same_bytes(whole, tmp_path, record_property):
+def test_e4_e15_a_run_that_is_interrupted_and_killed_goes_on_to_the_same_bytes(whole, tmp_path):
     manifest, expected = whole
     process = start(*words(manifest, tmp_path))
     wait_until(lambda: len(session(process.pid)) >= 3)  # workers load
     code, told, seconds = interrupt(process, signal.SIGINT)
-    record_property("Ctrl-C while workers start", seconds)
+    LOG.info("Ctrl-C while workers start: %s", seconds)
     assert (code, seconds < 10, "Traceback" in told) == (130, True, False), told
 
     process = start(*words(manifest, tmp_path))
     wait_until(lambda: n_stored(tmp_path) >= 20)
     code, told, seconds = interrupt(process, signal.SIGINT)
-    record_property("Ctrl-C at work", seconds)
+    LOG.info("Ctrl-C at work: %s", seconds)
     assert (code, seconds < 10, "Traceback" in told) == (130, True, False), told
     assert not (tmp_path / ".lock").exists()
 
@@ -78,7 +80,7 @@ def test_e4_e15_a_run_that_is_interrupted_and_killed_goes_on_to_the_same_bytes(w
     process = start(*words(manifest, tmp_path))
     wait_until(lambda: n_stored(tmp_path) >= 100)
     code, told, seconds = interrupt(process, signal.SIGTERM)
-    record_property("SIGTERM", seconds)
+    LOG.info("SIGTERM: %s", seconds)
     assert (code, seconds < 10, "Traceback" in told) == (128 + signal.SIGTERM, True, False), told
     assert "is gone; taken over" in told
 
@@ -90,7 +92,7 @@ def test_e4_e15_a_run_that_is_interrupted_and_killed_goes_on_to_the_same_bytes(w
 
 
 @pytest.mark.slow
-def test_rb2_e4_twenty_kills_at_random_moments_and_the_same_bytes(whole, tmp_path, record_property):
+def test_rb2_e4_twenty_kills_at_random_moments_and_the_same_bytes(whole, tmp_path):
     manifest, expected = whole
     moments = random.Random(2026)
     started = time.monotonic()
@@ -114,14 +116,14 @@ def test_rb2_e4_twenty_kills_at_random_moments_and_the_same_bytes(whole, tmp_pat
             shutil.rmtree(folder)
     before = n_stored(folder)
     effort = resume(manifest, folder)["effort"]
-    record_property("kills in the middle of the work, after the end", (n_mid_work, n_finished))
+    LOG.info("kills in the middle of the work, after the end: %s", (n_mid_work, n_finished))
     assert (effort["units_stored"], effort["units_computed"]) == (before, N - before)
     assert n_mid_work >= 5
     assert table_bytes(folder) == expected
     assert [path.name for path in folder.rglob(".part*")] == []
 
 
-def test_e15_ctrl_c_ends_a_worker_that_hangs(tmp_path, record_property):
+def test_e15_ctrl_c_ends_a_worker_that_hangs(tmp_path):
     script = tmp_path / "hang.py"
     script.write_text(
         "import sys, time, cloudpickle, numpy as np\n"
@@ -145,7 +147,7 @@ def test_e15_ctrl_c_ends_a_worker_that_hangs(tmp_path, record_property):
     process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, start_new_session=True)
     wait_until((tmp_path / "hangs").exists)
     code, told, seconds = interrupt(process, signal.SIGINT)
-    record_property("Ctrl-C on a worker that hangs", seconds)
+    LOG.info("Ctrl-C on a worker that hangs: %s", seconds)
     assert (code, seconds < 10, told) == (130, True, "")
 
 

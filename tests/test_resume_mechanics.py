@@ -66,6 +66,22 @@ def test_e5_a_damaged_log_of_inputs_stops_no_run_and_grows_whole_again(copied, d
     assert extracted(manifest, folder)[0].effort.inputs_changed == ["c0007 IMG"]
 
 
+def test_e11_a_change_is_noted_even_if_the_run_that_found_it_was_killed(copied):
+    manifest, folder, _ = copied
+    write_picture(manifest.parent, "0003", 77)
+    write_picture(manifest.parent, "0005", 78)
+
+    class DiesAfterOne(Here):
+        def run(self, tasks):
+            todo = list(tasks)  # all inputs have been looked at
+            yield next(super().run(iter(todo)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Run.start(study(manifest, folder)).extract(DiesAfterOne())
+    assert extracted(manifest, folder)[0].effort.inputs_changed == ["c0005 IMG"]
+
+
 @pytest.mark.parametrize("name", ["features.parquet", "table.json", "cases.csv"])
 @pytest.mark.parametrize("damage", [zeroed, lambda data: data[: len(data) // 2], lambda data: b""])
 def test_e5_a_damaged_table_is_not_read_as_rows(copied, name, damage):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ from .small_batch import RADIOMICS
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
 
+LOG = logging.getLogger(__name__)  # --log-level INFO -rP shows what was measured
 RC = PictureKey("RC", "CC")
 LIMITS = Limits(wall_s=4, memory_gib=0.5)
 
@@ -356,7 +358,7 @@ def test_rb3_one_poisoned_case_of_a_thousand_leaves_the_others_bit_for_bit(tmp_p
 
 
 @pytest.mark.slow
-def test_e21_memory_is_flat(tmp_path, record_property):
+def test_e21_memory_is_flat(tmp_path):
     """Of the driver and of its worker, from case 1,000 to case 4,000: growth below 10 %."""
     import psutil
 

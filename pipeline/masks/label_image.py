@@ -14,7 +14,7 @@ from ...features.decoded import Decoded, file_content
 from ...features.errors import ImageError, MaskError
 from ...features.image import Grid, Image
 from ...features.imagefile import decode, equal_channels
-from ...features.mask import Mask, require_same_size
+from ...features.mask import Mask, bounding_box, require_same_size
 
 LOG = logging.getLogger("cemrad")
 
@@ -128,7 +128,7 @@ def _one_channel(path: Path, decoded: Decoded) -> NDArray[Any]:
 
 def _labels(path: Path, values: NDArray[Any]) -> list[int]:
     """Distinct values other than 0; refused unless they are positive whole numbers and few."""
-    found = np.unique(values)
+    found = _distinct(values)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise MaskError("mask.not_binary", f"{path.name}: NaN or infinite values; save the mask as whole numbers")
     shown = ", ".join(f"{value:g}" for value in found[:8].tolist()) + (", ..." if len(found) > 8 else "")
@@ -140,6 +140,16 @@ def _labels(path: Path, values: NDArray[Any]) -> list[int]:
             f"{path.name}: {len(found)} grey values ({shown}); give mask_threshold (127 for halfway) if it is a mask",
         )
     return [int(value) for value in found if value != 0]
+
+
+def _distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Distinct values in order; only the box around what is not 0 is searched, which is a small part of a picture."""
+    there = values != 0
+    if not there.any():
+        return np.zeros(1, dtype=values.dtype)
+    top, bottom, left, right = bounding_box(there)
+    found = np.unique(values[top:bottom, left:right])
+    return found if there.all() else np.union1d(np.zeros(1, dtype=values.dtype), found)
 
 
 def _require_same_grid(path: Path, mask: Grid | None, image: Image) -> None:
