@@ -50,9 +50,8 @@ def measure(options: Namespace) -> dict[str, Any]:
                 seconds = time.perf_counter() - started
             ratio = rows[0]["seconds"] / seconds if rows else 1.0
             rows.append({"workers": n_workers, "seconds": seconds, "ratio": ratio, "same_bytes": found == expected})
-            say(
-                f"  {n_workers:7d} {seconds:7.1f} s {n / seconds:10.1f} {ratio:12.2f}   {'yes' if found == expected else 'NO'}"
-            )
+            same = "yes" if found == expected else "NO"
+            say(f"  {n_workers:7d} {seconds:7.1f} s {n / seconds:10.1f} {ratio:12.2f}   {same}")
         per_s = _trivial_per_s(cohort, folder)
     say(f"\n  store: {sum(stored) / len(stored):,.0f} bytes per image in {len(stored)} files")
     say(f"  tasks that do nothing: {per_s:.0f} per second through scheduler and driver")
@@ -93,9 +92,8 @@ def _machines(folder: Path, n_workers: int, n_threads: int = 1) -> Iterator[str]
         ]  # fmt: skip
         yield address
     finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
+        for process in processes:  # told to end all at once, Dask's workers wait a minute for the scheduler
+            process.kill()
             process.wait()
 
 

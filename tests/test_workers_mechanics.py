@@ -35,7 +35,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot im
 
 LOG = logging.getLogger(__name__)  # --log-level INFO -rP shows what was measured
 RC = PictureKey("RC", "CC")
-LIMITS = Limits(wall_s=4, memory_gib=0.5)
+LIMITS = Limits(wall_s=120, memory_gib=0.5)
 
 
 def pixels(seed):
@@ -122,10 +122,10 @@ def troubled(tmp_path_factory):
     """A table of innocents and one of each kind, how often each was read, what the witness saw, and the clean table."""
     folder = tmp_path_factory.mktemp("counts")
     kinds = {
-        "dies": Killer, "dies_once": KillerOnce, "hangs": Hanger, "eats": Glutton, "eats_once": GluttonOfOldMemory,
+        "dies": Killer, "dies_once": KillerOnce, "eats": Glutton, "eats_once": GluttonOfOldMemory,
         "sees": Witness,
     }  # fmt: skip
-    names = ["a", "dies", "b", "sees", "dies_once", "c", "hangs", "d", "eats", "e", "eats_once", "f", "g"]
+    names = ["a", "dies", "b", "sees", "dies_once", "c", "d", "eats", "e", "eats_once", "f", "g"]
     cases = [case(name, kinds.get(name, Image1)(folder / name, seed)) for seed, name in enumerate(names)]
     clean = [case(name, ArrayImage(pixels(seed))) for seed, name in enumerate(names)]
     with pytest.MonkeyPatch.context() as patch:
@@ -145,11 +145,19 @@ def test_e3_a_case_whose_worker_died_once_is_tried_again_and_is_well(troubled):
     assert "dies_once" not in codes(table)
 
 
+def test_e3_a_case_that_hangs_fails_after_two_tries(tmp_path):
+    hanging = case("hangs", Hanger(tmp_path / "n", 1))
+    table = extract(Cohort("hangs", (hanging,)), settings(), Means(jobs=1, limits=Limits(wall_s=1)))
+    assert codes(table) == {"hangs": "case.timeout"}
+    assert table.failures.reason.item().startswith("no result after 1 s, twice")
+    assert (tmp_path / "n").stat().st_size == 2
+
+
 def test_e3_e6_e7_what_misbehaves_twice_fails_with_its_code_after_two_tries(troubled):
     table, n_read, _, _ = troubled
-    assert codes(table) == {"dies": "worker.lost", "hangs": "case.timeout", "eats": "memory.exceeded"}
-    assert [n_read[name] for name in ("dies", "hangs", "eats")] == [2, 2, 2]
-    assert table.values.loc[["dies", "hangs", "eats"]].isna().all(axis=None)
+    assert codes(table) == {"dies": "worker.lost", "eats": "memory.exceeded"}
+    assert [n_read[name] for name in ("dies", "eats")] == [2, 2]
+    assert table.values.loc[["dies", "eats"]].isna().all(axis=None)
     assert table.failures.state.eq("failed").all()
     assert table.failures.reason.str.contains("raise limits|died, twice").all()
 
@@ -373,4 +381,5 @@ def test_e21_memory_is_flat(tmp_path):
     effort = Effort()
     extract(Cohort("long", cases), settings(), Means(jobs=1, progress=note, effort=effort))
     growth = [after / before - 1 for before, after in zip(seen[1000], seen[4000], strict=True)]
-    assert max(growth) < 0.1, (growth, effort.memory_mib)
+    LOG.info("growth of driver and worker: %s; driver at most %s MiB", growth, effort.memory_mib)
+    assert max(growth) < 0.1
