@@ -21,6 +21,11 @@ from conftest import _realdata
 from loky import get_reusable_executor
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
+VOLUMES = {
+    "breast1": ("breast1_image.nrrd", "breast1_label.nrrd"),
+    "prostate": ("prostate_phantom_subvolume.nrrd", "prostate_phantom_subvolume-label.nrrd"),
+}
+LEAST_PX = 16
 SHAPE = (2048, 1664)
 PRESET = Path(__file__).parents[1] / "features" / "families" / "cem-2d.yaml"
 
@@ -73,15 +78,14 @@ def tasks(n_real: int, n_phantoms: int) -> list[tuple]:
     if images.is_dir():
         for i, path in enumerate(sorted(images.iterdir())[:n_real]):
             found.append(("real pairs", i, real, (path, images.parent / "masks" / path.name)))
-    for name in ("breast1", "prostate"):
-        for path in sorted((folder / "pyradiomics").rglob(f"{name}*image*.nrrd")):
-            label = next(path.parent.glob(path.name.replace("image", "label")), None)
-            if label is None:
-                continue
-            volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(label)))
-            areas = (volume == 1).sum(axis=(1, 2))
-            for index in np.flatnonzero(areas >= 64):
-                found.append((f"{name} slices", int(index), volume_slice, (path, label, int(index))))
+    for name, (image, label) in VOLUMES.items():
+        path, drawn = folder / "pyradiomics" / image, folder / "pyradiomics" / label
+        if not path.is_file() or not drawn.is_file():
+            continue
+        volume = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(drawn))) == 1
+        for index, mask in enumerate(volume):
+            if mask.sum() >= LEAST_PX and mask.any(axis=0).sum() > 2 and mask.any(axis=1).sum() > 2:
+                found.append((f"{name} slices", index, volume_slice, (path, drawn, index)))
     step = max(1, 200 // max(n_phantoms, 1))
     found += [("simulated", i, phantom, (i,)) for i in range(0, 200, step)[:n_phantoms]]
     return found

@@ -102,7 +102,7 @@ def session(leader):
     return found
 
 
-def wait_until(condition, seconds=60.0):
+def wait_until(condition, seconds=120.0):
     """Seconds until it held; fails if it never did."""
     started = time.monotonic()
     while not condition():

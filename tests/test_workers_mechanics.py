@@ -147,9 +147,9 @@ def test_e3_a_case_whose_worker_died_once_is_tried_again_and_is_well(troubled):
 
 def test_e3_a_case_that_hangs_fails_after_two_tries(tmp_path):
     hanging = case("hangs", Hanger(tmp_path / "n", 1))
-    table = extract(Cohort("hangs", (hanging,)), settings(), Means(jobs=1, limits=Limits(wall_s=1)))
+    table = extract(Cohort("hangs", (hanging,)), settings(), Means(jobs=1, limits=Limits(wall_s=3)))
     assert codes(table) == {"hangs": "case.timeout"}
-    assert table.failures.reason.item().startswith("no result after 1 s, twice")
+    assert table.failures.reason.item().startswith("no result after 3 s, twice")
     assert (tmp_path / "n").stat().st_size == 2
 
 
