@@ -5,6 +5,7 @@ Every wait has a limit, and every process that a test starts is gone when it end
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -524,3 +525,67 @@ def test_pages_of_status_stay_on_this_machine_whatever_slurm_runs_on(tmp_path):
         "--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--lifetime", "55m",
     ]  # fmt: skip
     assert options["shared_temp_directory"] == str(tmp_path)
+
+
+# --- what the documentation says ------------------------------------------------------------------
+
+
+def examples(language):
+    """Code blocks of the page, by their order."""
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_documented_slurm_file_is_one(tmp_path):
+    from dask_jobqueue import SLURMCluster
+
+    (config,) = examples("yaml")
+    path = tmp_path / "slurm.yaml"
+    path.write_text(config, encoding="utf-8")
+    options = cluster._slurm_options(path, False)
+    assert options.pop("n_jobs") == 20
+    options["scheduler_options"]["host"] = "127.0.0.1"
+    with SLURMCluster(**options) as asked:
+        script = asked.job_script()
+    for part in ("#SBATCH -p normal", "--cpus-per-task=8", "#SBATCH -t 04:00:00", "--nworkers 8", "--protocol tls://"):
+        assert part in script
+
+
+@pytest.mark.slow
+def test_the_documented_scripts_run(tmp_path):
+    """Array jobs one after the other, in a shell that has SLURM's variables."""
+    manifest(tmp_path, 6)
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    for i in (1, 2):
+        (manifests / f"{i}.csv").symlink_to(tmp_path / "cases.csv")
+    cohort_of = "cohort: {reader: manifest, path: cases.csv, root: .}"
+    study = f"schema_version: 1\nname: small\n{cohort_of}\nfeatures:\n  families:\n"
+    (tmp_path / "study.yaml").write_text(f"{study}    radiomics: {json.dumps(RADIOMICS)}\n", encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def shell(script, **env):
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=os.environ | {"PATH": path} | env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def array(script, n):
+        for i in range(1, n + 1):
+            shell(script, SLURM_ARRAY_TASK_ID=str(i), SLURM_CPUS_PER_TASK="1")
+
+    loop, shards, _, own, parts = examples("bash")
+    shell("cemrad extract study.yaml -o runs/one")
+    shell(loop.replace("1 2 3 4", "1 2").replace("/4", "/2").replace("runs/mine", "runs/loop"))
+    array(shards.replace("N=50", "N=2").replace("runs/mine", "runs/array"), 2)
+    shell("cemrad merge runs/array")
+    array(parts, 2)
+    with Machines(tmp_path) as machines:
+        machines.worker()
+        shell(own.splitlines()[-1].replace("tcp://127.0.0.1:8786", machines.address).replace("runs/mine", "runs/dask"))
+    expected = final(tmp_path / "runs" / "one")
+    for name in ("loop", "array", "dask"):
+        assert final(tmp_path / "runs" / name) == expected, name
+    named = {"table.json": b""}  # where the cohort is called by its manifest
+    assert final(tmp_path / "runs" / "part-2") | named == expected | named
