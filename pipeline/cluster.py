@@ -55,7 +55,10 @@ class DaskEngine:
         self._renewed = time.monotonic()
 
     def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Done]]:
-        """Tasks with their results as they finish; a case that took several workers with it is failed.
+        """Tasks with their results as they finish.
+
+        A task whose worker died is tried on others; if Dask gives it up, its cases are tried once more at the end,
+        each with the cluster to itself, so that none is failed for what another did beside it.
 
         Raises
         ------
@@ -65,8 +68,8 @@ class DaskEngine:
             If no worker comes, or the scheduler is gone.
         """
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        running: dict[Any, Task] = {}
-        again: deque[Task] = deque()
+        running: dict[Any, tuple[Task, bool]] = {}
+        suspects: deque[Task] = deque()
         own = versions()
         expected: Mapping[str, Any] | None = None
         room = 0
@@ -76,21 +79,25 @@ class DaskEngine:
                 if time.monotonic() - looked > 1.0:  # workers come and go
                     room, looked = self._room(), time.monotonic()
                 while len(running) < room:
-                    task = again.popleft() if again else next(tasks, None)
+                    task = next(tasks, None)
+                    is_last_try = task is None
                     if task is None:
-                        break
+                        if running or not suspects:
+                            break
+                        task = suspects.popleft()
                     expected = expected or identities(task.recipes)
                     future = self._submit(task, own, expected)
-                    running[future] = task
+                    running[future] = task, is_last_try
                     future.add_done_callback(ended.put)
                 if not running:
                     return
                 for future in _arrived(ended):
-                    task = running.pop(future)
-                    if (done := _result(future, task)) is not None:
-                        yield task, done
+                    task, is_last_try = running.pop(future)
+                    done = _result(future)
+                    if done is None and not is_last_try:
+                        suspects += task.split()
                     else:
-                        again += task.split()
+                        yield task, done or lost(task, "worker.lost", LOST)
         finally:
             if running and self.client.status == "running":
                 self.client.cancel(list(running), force=True)
@@ -131,14 +138,14 @@ def _arrived(ended: queue.SimpleQueue[Any]) -> Iterator[Any]:
             yield ended.get_nowait()
 
 
-def _result(future: Any, task: Task) -> Done | None:
-    """What came of a task; None if its workers died and its cases are to be tried one by one."""
+def _result(future: Any) -> Done | None:
+    """What came of a task; None if several workers died on it."""
     import distributed
 
     try:
         return future.result()  # type: ignore[no-any-return]
     except distributed.KilledWorker:
-        return lost(task, "worker.lost", LOST) if len(task.cases) == 1 else None
+        return None
     except CemradError:
         raise
     except distributed.CancelledError as error:

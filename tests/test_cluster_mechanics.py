@@ -237,6 +237,7 @@ def test_any_number_of_workers_gives_the_same_bytes_with_one_killed(tmp_path, n_
 
 @pytest.mark.slow
 def test_a_case_that_kills_whole_workers_costs_only_itself(tmp_path):
+    """Also those that were on their way to the same worker each time it died."""
     of = cohort(9, Deadly(os.getpid(), parent=True))
     with Machines(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1") as machines:
         machines.worker(nanny="--nanny")
