@@ -262,6 +262,7 @@ def test_a_case_that_hangs_on_a_cluster_is_told_as_here(tmp_path):
 # --- a scheduler that dies ------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # by the clock: it wants a machine that is not loaded
 def test_when_the_scheduler_dies_the_run_says_so_and_can_be_resumed(tmp_path, monkeypatch, capsys):
     source, out = manifest(tmp_path, 60), tmp_path / "run"
 
