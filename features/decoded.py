@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +72,11 @@ def require_regular_file(path: Path, sha256: str | None = None) -> None:
         raise ImageError("file.empty", f"{path.name}: the file holds 0 bytes")
     if status.st_size > MAX_BYTES:
         raise ImageError("file.too_large", f"{path.name}: {status.st_size} bytes; at most {MAX_BYTES} are read")
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest() if sha256 is not None else None
-    except OSError as error:
-        raise ImageError("file.unreadable", f"{path.name}: {error.strerror or 'cannot be read'}") from None
-    if sha256 is not None and digest != sha256.strip().lower():
-        raise ImageError("file.changed", f"{path.name}: its SHA-256 is not the one stated; the file was altered")
+    if sha256 is not None:
+        _digest(path, sha256)
+        return
+    with _opened(path):
+        pass
 
 
 def file_content(path: Path, sha256: str | None = None) -> str:
@@ -87,14 +88,26 @@ def file_content(path: Path, sha256: str | None = None) -> str:
         As :func:`require_regular_file`, where there is nothing to hash or it is not what was stated.
     """
     require_regular_file(path)
+    digest = _digest(path, sha256)
+    return f"{digest}{''.join(path.suffixes[-2:]).strip().lower()}"
+
+
+def _digest(path: Path, stated: str | None) -> str:
+    """SHA-256 of a file, refused where it is not the one stated."""
+    with _opened(path) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if stated is not None and digest != stated.strip().lower():
+        raise ImageError("file.changed", f"{path.name}: its SHA-256 is not the one stated; the file was altered")
+    return digest
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            yield stream
     except OSError as error:
         raise ImageError("file.unreadable", f"{path.name}: {error.strerror or 'cannot be read'}") from None
-    if sha256 is not None and digest != sha256.strip().lower():
-        raise ImageError("file.changed", f"{path.name}: its SHA-256 is not the one stated; the file was altered")
-    return f"{digest}{''.join(path.suffixes[-2:]).strip().lower()}"
 
 
 def require_one_picture(path: Path, rows: int, columns: int, pictures: int = 1) -> None:

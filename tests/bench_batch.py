@@ -1,6 +1,5 @@
 """From disk to table: `cemrad extract` against pyradiomics' own command line, the same files and worker processes."""
 
-import csv
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bench_engines import PRESET, first_row_s
-from bench_timing import deviation, disc, say, textured, verdict
+from bench_timing import deviation, disc, say, textured, verdict, write_manifest
 from PIL import Image
 
 SHAPE = (2048, 1664)
@@ -66,12 +65,7 @@ def _write(folder: Path, n: int) -> Path:
             Image.fromarray(array).save(folder / name, compress_level=1)
         rows.append({**names, "Label": 255})
     rng.shuffle(rows)  # lesions of all sizes to every worker
-    manifest = folder / "cases.csv"
-    with manifest.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return manifest
+    return write_manifest(folder / "cases.csv", rows)
 
 
 def _cemrad(manifest: Path, folder: Path) -> list[str]:

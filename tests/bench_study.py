@@ -1,6 +1,5 @@
 """A study of the size of CDD-CESM on the cores of this machine: seconds per stage, memory of the workers."""
 
-import csv
 import json
 import statistics
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from bench_timing import say, verdict
+from bench_timing import met, say, write_manifest
 from PIL import Image
 
 SHAPE = (2355, 1315)
@@ -36,10 +35,10 @@ def measure(options: Namespace) -> dict[str, Any]:
         stages = [_stage(folder, manifest, n, families) for families in _families()]
     peak = max(stage["worker_peak_mib"] for stage in stages)
     growth = [stage["growth"] for stage in stages if stage["growth"] is not None]
-    say(f"  largest memory of a worker {peak:.0f} MiB; goal below {MOST_MEMORY_MIB}: {_met(peak < MOST_MEMORY_MIB)}")
+    say(f"  largest memory of a worker {peak:.0f} MiB; goal below {MOST_MEMORY_MIB}: {met(peak < MOST_MEMORY_MIB)}")
     if growth:
         say(f"  growth from the middle to the end at most {max(growth):.1%}; goal below {MOST_GROWTH:.0%}: "
-            f"{_met(max(growth) < MOST_GROWTH)}")  # fmt: skip
+            f"{met(max(growth) < MOST_GROWTH)}")  # fmt: skip
     return {"images": n, "jobs": JOBS, "stages": stages, "peak_mib": peak, "growth": growth}
 
 
@@ -95,19 +94,10 @@ def _growth(seen: list[tuple[int, float]], n: int) -> float | None:
     return statistics.median(end) / statistics.median(middle) - 1 if middle and end else None
 
 
-def _met(is_met: bool) -> str:
-    return verdict(float(is_met), 1.0).replace("goal 1 met", "met").replace("BELOW the goal of 1", "MISSED")
-
-
 def _write(folder: Path, n: int) -> Path:
     with ProcessPoolExecutor(JOBS) as pool:
         rows = list(pool.map(_exam, [(folder, i) for i in range(n)], chunksize=16))
-    manifest = folder / "cases.csv"
-    with manifest.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return manifest
+    return write_manifest(folder / "cases.csv", rows)
 
 
 def _exam(of: tuple[Path, int]) -> dict[str, str]:

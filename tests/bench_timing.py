@@ -1,9 +1,11 @@
 """What the sections of the benchmark share: pictures, clocks, ratios. numpy alone, as in Nyxus' environment."""
 
+import csv
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,18 @@ def verdict(ratio: float, goal: float, aim: float | None = None) -> str:
     if aim is not None and ratio < aim:
         return f"goal {goal:g} met, below the aim of {aim:g}"
     return f"goal {goal:g} met" if aim is None else f"aim {aim:g} met"
+
+
+def met(is_met: bool) -> str:
+    return "met" if is_met else "MISSED"
+
+
+def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
 HEADINGS = "  native wall / CPU ms    peer wall / CPU ms   ratio wall / CPU"

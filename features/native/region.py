@@ -13,6 +13,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from ..errors import ImageError, MaskError
+from ..mask import bounding_box
 from .box import Box
 from .whole import Whole
 
@@ -71,10 +72,7 @@ def bounding(mask: Mask) -> Box:
     >>> bounding(mask)
     Box(top=1, bottom=3, left=2, right=5)
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
-    return Box(top, bottom, int(columns[0]), int(columns[-1]) + 1)
+    return Box(*bounding_box(mask))
 
 
 def normalise(pixels: NDArray[Any], scale: float, outliers: float | None) -> NDArray[np.float64]:
