@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from .box import Box
 
 HALO_SIGMAS = 27.0
-_LANES = 256  # lines filtered side by side: enough for vector units, few enough for the cache
+_LANES = 32  # lines filtered side by side: enough for vector units, few enough for the cache
+_TILE = 64
 
 _W1, _L1, _W2, _L2 = 0.6681, -1.3932, 2.0787, -1.3732
 _SMOOTH = (1.3530, 1.8151, -0.3531, 0.0902)
@@ -53,15 +54,16 @@ def log_filter(pixels: NDArray[Any], box: Box, sigma: float, spacing: tuple[floa
     sigma_px = sigma / spacing[0], sigma / spacing[1]
     halo = tuple(math.ceil(HALO_SIGMAS * s) for s in sigma_px)
     wide = box.grown(halo[0], halo[1], pixels.shape)
-    near = np.ascontiguousarray(pixels[wide.slices], dtype=np.float64)
+    exact = np.float32 if np.can_cast(pixels.dtype, np.float32) else np.float64  # the narrower, the faster it comes
+    near = np.ascontiguousarray(pixels[wide.slices], dtype=exact)
     rows, columns = box.within(wide).slices
     smooth = [coefficients(0, s, spacing[axis], sigma) for axis, s in enumerate(sigma_px)]
     second = [coefficients(2, s, spacing[axis], sigma) for axis, s in enumerate(sigma_px)]
-    # Lines run down the first axis in the kernel, so a filter along columns works on the transpose.
-    along_x = _along(near.T, second[1], columns.start, columns.stop)
-    along_x = _along(along_x.T, smooth[0], rows.start, rows.stop)
-    along_y = _along(near, second[0], rows.start, rows.stop)
-    along_y = _along(along_y.T, smooth[1], columns.start, columns.stop)
+    # What is filtered along its second axis comes out transposed.
+    along_x = _along(1, near, second[1], columns)
+    along_x = _along(1, along_x, smooth[0], rows)
+    along_y = _along(0, near, second[0], rows)
+    along_y = _along(1, along_y, smooth[1], columns)
     found: F32 = _added(along_x, along_y.T, spacing[1] ** 2, spacing[0] ** 2)
     return found
 
@@ -135,70 +137,123 @@ def _forward(sigma_px: float, series: tuple[float, float, float, float]) -> tupl
     return np.array([n0, n1, n2, n3]), (n0 + n1 + n2 + n3, n1 + 2 * n2 + 3 * n3, n1 + 4 * n2 + 9 * n3)
 
 
-def _along(lines: F64 | F32, c: Coefficients, start: int, stop: int) -> F32:
-    """Filter every column of `lines` downwards; only rows start to stop are kept."""
-    out = np.empty((stop - start, lines.shape[1]), dtype=np.float32)
-    _filter_lines(lines, out, start, c.n, c.m, c.d, c.bn, c.bm, _LANES)
+def _along(axis: int, image: F64 | F32, c: Coefficients, kept: slice) -> F32:
+    """The image filtered along an axis, which comes first in what is returned; only a part of its length is kept."""
+    out = np.empty((kept.stop - kept.start, image.shape[1 - axis]), dtype=np.float32)
+    _filter_lines(axis, image, out, kept.start, c.n, c.m, c.d, c.bn, c.bm)
     return out
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _filter_lines(lines, out, start, n, m, d, bn, bm, lanes):  # type: ignore[no-untyped-def]
-    length, width = lines.shape
+def _filter_lines(axis, image, out, start, n, m, d, bn, bm):  # type: ignore[no-untyped-def]
+    """Filter lines side by side, as many at a time as stay in the cache, from either end.
+
+    A buffer holds row i of :data:`_LANES` lines at ``(i + 4) * _LANES``. Four rows before and after the lines hold what
+    the filter takes the image to be beyond its border.
+    """
+    length, width = image.shape[axis], image.shape[1 - axis]
     stop = start + out.shape[0]
-    # Four rows before and after the lines hold what the filter takes the image to be beyond its border.
-    x = np.empty((length + 8, lanes), dtype=np.float64)
-    y = np.empty((length + 8, lanes), dtype=np.float64)
-    for left in range(0, width, lanes):
-        count = min(lanes, width - left)
-        for i in range(length + 8):
-            source = lines[min(max(i - 4, 0), length - 1), left : left + count]
-            row = x[i]
-            for j in range(count):
-                row[j] = source[j]
-        _causal(x, y, min(stop, length), count, n, d, bn)
-        _anticausal(x, y, out, start, stop, left, count, m, d, bm)
+    size = (length + 8) * _LANES
+    x, behind, ahead = np.zeros(size), np.empty(size), np.empty(size)
+    for left in range(0, width, _LANES):
+        count = min(_LANES, width - left)
+        if axis == 0:
+            _load_rows(image, left, count, x)
+        else:
+            _load_columns(image, left, count, x)
+        for i in range(4):
+            for j in range(_LANES):
+                x[i * _LANES + j] = x[4 * _LANES + j]
+                x[(length + 4 + i) * _LANES + j] = x[(length + 3) * _LANES + j]
+        _look_behind(x, behind, stop, n, d, bn)
+        _look_ahead(x, ahead, length, start, m, d, bm)
+        kept = slice((start + 4) * _LANES, (stop + 4) * _LANES)
+        _store_rows(behind[kept], ahead[kept], left, count, out)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _causal(x, y, stop, count, n, d, bn):  # type: ignore[no-untyped-def]
-    """y = the part of the filter that looks back, for rows up to stop."""
+def _store_rows(first, second, left, count, out):  # type: ignore[no-untyped-def]
+    for k in range(first.size):
+        first[k] += second[k]
+    for i in range(out.shape[0]):
+        row, to = first[i * _LANES : (i + 1) * _LANES], out[i, left : left + count]
+        for j in range(count):
+            to[j] = row[j]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _load_rows(image, left, count, x):  # type: ignore[no-untyped-def]
+    for i in range(image.shape[0]):
+        row, to = image[i, left : left + count], x[(i + 4) * _LANES : (i + 5) * _LANES]
+        for j in range(count):
+            to[j] = row[j]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _load_columns(image, left, count, x):  # type: ignore[no-untyped-def]
+    """Columns of the image side by side, in tiles as the cache likes it."""
+    length, lanes = np.uintp(image.shape[1]), np.uintp(_LANES)  # unsigned: no index is looked at for being negative
+    before, step = np.uintp(4), np.uintp(_TILE)
+    for top in range(np.uintp(0), length, step):
+        bottom = min(top + step, length)
+        for j in range(np.uintp(count)):
+            row = image[left + j]
+            for i in range(top, bottom):
+                x[(i + before) * lanes + j] = row[i]
+
+
+# Rows are taken as slices of one length, so that the compiler sees that they do not overlap and need no checks.
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _look_behind(x, y, stop, n, d, b):  # type: ignore[no-untyped-def]
+    """y = the causal part of the filter, for rows up to stop.
+
+    Before the lines the output is constant: there the value itself counts, with coefficients b of its own.
+    """
     n0, n1, n2, n3 = n[0], n[1], n[2], n[3]
-    for i in range(4, stop + 4):
-        a, a1, a2, a3, to = x[i], x[i - 1], x[i - 2], x[i - 3], y[i]
-        for j in range(count):
-            to[j] = a[j] * n0 + a1[j] * n1 + a2[j] * n2 + a3[j] * n3
-        # Beyond the border the output is constant: there the value itself counts, with a coefficient of its own.
-        b1, c1 = (y[i - 1], d[0]) if i > 4 else (x[0], bn[0])
-        b2, c2 = (y[i - 2], d[1]) if i > 5 else (x[0], bn[1])
-        b3, c3 = (y[i - 3], d[2]) if i > 6 else (x[0], bn[2])
-        b4, c4 = (y[i - 4], d[3]) if i > 7 else (x[0], bn[3])
-        for j in range(count):
-            to[j] -= b1[j] * c1 + b2[j] * c2 + b3[j] * c3 + b4[j] * c4
+    d1, d2, d3, d4 = d[0], d[1], d[2], d[3]
+    for i in range(min(4, stop)):
+        for j in range(_LANES):
+            k, border = (i + 4) * _LANES + j, x[j]
+            found = x[k] * n0 + x[k - _LANES] * n1 + x[k - 2 * _LANES] * n2 + x[k - 3 * _LANES] * n3
+            y1 = y[k - _LANES] * d1 if i > 0 else border * b[0]
+            y2 = y[k - 2 * _LANES] * d2 if i > 1 else border * b[1]
+            y3 = y[k - 3 * _LANES] * d3 if i > 2 else border * b[2]
+            y[k] = found - (y1 + y2 + y3 + border * b[3])
+    for i in range(4, stop):
+        values, found = x[i * _LANES : (i + 5) * _LANES], y[i * _LANES : (i + 5) * _LANES]
+        for j in range(_LANES):
+            j1, j2, j3, j4 = j + 3 * _LANES, j + 2 * _LANES, j + _LANES, j
+            found[j + 4 * _LANES] = (
+                values[j + 4 * _LANES] * n0 + values[j1] * n1 + values[j2] * n2 + values[j3] * n3
+            ) - (found[j1] * d1 + found[j2] * d2 + found[j3] * d3 + found[j4] * d4)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _anticausal(x, y, out, start, stop, left, count, m, d, bm):  # type: ignore[no-untyped-def]
-    """Add to y the part that looks ahead, from the end of the lines up, and keep rows start to stop."""
-    length = x.shape[0] - 8
+def _look_ahead(x, y, length, start, m, d, b):  # type: ignore[no-untyped-def]
+    """y = the anticausal part of the filter, from the last row up to start."""
     m1, m2, m3, m4 = m[0], m[1], m[2], m[3]
-    border = x[length + 7]
-    z = np.empty((5, count), dtype=np.float64)
-    for i in range(length + 3, start + 3, -1):
-        a1, a2, a3, a4, to = x[i + 1], x[i + 2], x[i + 3], x[i + 4], z[i % 5]
-        for j in range(count):
-            to[j] = a1[j] * m1 + a2[j] * m2 + a3[j] * m3 + a4[j] * m4
-        behind = length + 3 - i
-        b1, c1 = (z[(i + 1) % 5], d[0]) if behind > 0 else (border, bm[0])
-        b2, c2 = (z[(i + 2) % 5], d[1]) if behind > 1 else (border, bm[1])
-        b3, c3 = (z[(i + 3) % 5], d[2]) if behind > 2 else (border, bm[2])
-        b4, c4 = (z[(i + 4) % 5], d[3]) if behind > 3 else (border, bm[3])
-        for j in range(count):
-            to[j] -= b1[j] * c1 + b2[j] * c2 + b3[j] * c3 + b4[j] * c4
-        if i - 4 < stop:
-            back, target = y[i], out[i - 4 - start, left : left + count]
-            for j in range(count):
-                target[j] = np.float32(back[j] + to[j])
+    d1, d2, d3, d4 = d[0], d[1], d[2], d[3]
+    for i in range(length - 1, start - 1, -1):
+        values, found = x[(i + 4) * _LANES : (i + 9) * _LANES], y[(i + 4) * _LANES : (i + 9) * _LANES]
+        behind = length - 1 - i
+        if behind < 4:
+            for j in range(_LANES):
+                border = x[(length + 4) * _LANES + j]
+                y1 = found[j + _LANES] * d1 if behind > 0 else border * b[0]
+                y2 = found[j + 2 * _LANES] * d2 if behind > 1 else border * b[1]
+                y3 = found[j + 3 * _LANES] * d3 if behind > 2 else border * b[2]
+                found[j] = (
+                    values[j + _LANES] * m1 + values[j + 2 * _LANES] * m2
+                    + values[j + 3 * _LANES] * m3 + values[j + 4 * _LANES] * m4
+                ) - (y1 + y2 + y3 + border * b[3])  # fmt: skip
+        else:
+            for j in range(_LANES):
+                j1, j2, j3, j4 = j + _LANES, j + 2 * _LANES, j + 3 * _LANES, j + 4 * _LANES
+                found[j] = (values[j1] * m1 + values[j2] * m2 + values[j3] * m3 + values[j4] * m4) - (
+                    found[j1] * d1 + found[j2] * d2 + found[j3] * d3 + found[j4] * d4
+                )
 
 
 @numba.njit(cache=True, error_model="numpy")
