@@ -207,63 +207,87 @@ def _add_rows(above, row, under, total):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def count_zones(levels, n_levels):  # type: ignore[no-untyped-def]  # noqa: C901
+def count_zones(levels, n_levels):  # type: ignore[no-untyped-def]
     """8-connected zones of one level, by level and size: small ones as a table (n_levels, 64), large ones one by one.
 
     A pixel takes the zone of a neighbour before it. If that above is alike, the others before it are in its zone
     already; only the one above to the right can bring two zones together (Wu et al. 2009,
-    doi 10.1007/s10044-008-0109-y).
+    doi 10.1007/s10044-008-0109-y). Where a pixel looks is told beforehand, so that it is no branch.
     """
     height, width = levels.shape
-    most = 1
-    for i in range(1, height - 1):
-        above, row = levels[i - 1], levels[i]
-        for j in range(1, width - 1):
-            g = row[j]
-            most += (g != 0) & (g != above[j - 1]) & (g != above[j]) & (g != above[j + 1]) & (g != row[j - 1])
+    inner = width - 2
+    most = _count_starts(levels) + 1
     root = np.arange(most).astype(np.int32)
     size = np.zeros(most, dtype=np.int32)
     level = np.zeros(most, dtype=np.int32)
-    label = np.zeros((2, width), dtype=np.int32)
+    # Zones of the row above and of this one, in turn; the place before them stays 0, where no neighbour is alike.
+    zone = np.zeros(2 * width + 1, dtype=np.int32)
+    source, fresh = np.empty(inner, dtype=np.int32), np.empty(inner, dtype=np.int32)
+    joins, meeting = np.empty(inner, dtype=np.int32), np.empty(inner + 1, dtype=np.int32)
     n_zones = 0
     for i in range(1, height - 1):
-        above, row = levels[i - 1], levels[i]
-        before, here = label[(i + 1) % 2], label[i % 2]
-        for j in range(1, width - 1):
-            g = row[j]
-            if g == 0:
-                continue
-            if above[j] == g:
-                zone = before[j]
-            elif above[j + 1] == g:
-                zone = before[j + 1]
-                if above[j - 1] == g:
-                    zone = _joined(root, zone, before[j - 1])
-                elif row[j - 1] == g:
-                    zone = _joined(root, zone, here[j - 1])
-            elif above[j - 1] == g:
-                zone = before[j - 1]
-            elif row[j - 1] == g:
-                zone = here[j - 1]
-            else:
-                n_zones += 1
-                zone = n_zones
-                level[zone] = g
-            here[j] = zone
-            size[zone] += 1
+        before, here = (1, width + 1) if i % 2 else (width + 1, 1)
+        row = levels[i][1 : width - 1]
+        _look_around(levels[i - 1], levels[i], before, here, source, fresh, joins)
+        to = zone[here + 1 : here + 1 + inner]
+        n_meeting = 0
+        for j in range(inner):
+            n_zones += fresh[j]
+            known = np.uint32(zone[np.uint32(source[j])])  # an unsigned index needs no look at whether it is negative
+            found = np.uint32(n_zones) if fresh[j] != 0 else known
+            to[j] = found
+            level[found] = row[j]
+            size[found] += 1
+            meeting[np.uint32(n_meeting)] = j
+            n_meeting += joins[j]
+        for k in range(n_meeting):
+            j = meeting[k]
+            first, second = zone[before + j + 2], zone[before + j if levels[i - 1, j] == row[j] else here + j]
+            if first != second:
+                to[j] = _joined(root, first, second)
     for k in range(n_zones, 0, -1):  # a root comes before what is joined to it
-        if root[k] != k:
-            size[root[k]] += size[k]
-            size[k] = 0
-    small = np.zeros((n_levels, SMALL), dtype=np.int32)
+        n_pixels = size[k]
+        size[k] = 0
+        size[root[k]] += n_pixels
+    small = np.zeros((n_levels + 1, SMALL + 1), dtype=np.int32)
     n_large = 0
     for k in range(1, n_zones + 1):
-        if size[k] > SMALL:
-            level[n_large], size[n_large] = level[k], size[k]
+        n_pixels = size[k]
+        if n_pixels > SMALL:
+            level[n_large], size[n_large] = level[k], n_pixels
             n_large += 1
-        elif size[k] > 0:
-            small[level[k] - 1, size[k] - 1] += 1
-    return small, level[:n_large].copy(), size[:n_large].copy()
+        else:
+            small[level[k], n_pixels] += 1
+    return small[1:, 1:].copy(), level[:n_large].copy(), size[:n_large].copy()
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _count_starts(levels):  # type: ignore[no-untyped-def]
+    """Pixels that are like none before them, counted column by column in the type of the levels."""
+    inner = levels.shape[1] - 2
+    starts = np.zeros(inner, dtype=levels.dtype)
+    for i in range(1, levels.shape[0] - 1):
+        above, row = levels[i - 1], levels[i]
+        for j in range(inner):
+            g = row[j + 1]
+            starts[j] += (g != 0) & (g != above[j]) & (g != above[j + 1]) & (g != above[j + 2]) & (g != row[j])
+    return starts.sum()
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _look_around(above, row, before, here, source, fresh, joins):  # type: ignore[no-untyped-def]
+    """Where each pixel's zone is to be read, which pixels start one, and which bring two together."""
+    for j in range(source.size):
+        g = row[j + 1]
+        left, up_left, up, up_right = row[j] == g, above[j] == g, above[j + 1] == g, above[j + 2] == g
+        place = here + j if left else 0
+        place = before + j if up_left else place
+        place = before + j + 2 if up_right else place
+        place = before + j + 1 if up else place
+        inside = g != 0
+        source[j] = place if inside else 0
+        fresh[j] = inside & (place == 0)
+        joins[j] = inside & up_right & (not up) & (left | up_left)
 
 
 @numba.njit(cache=True, error_model="numpy")
