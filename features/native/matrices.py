@@ -47,28 +47,32 @@ def count_pairs(levels, n_levels):  # type: ignore[no-untyped-def]
     for i in range(1, height - 1):
         row, under = levels[i], levels[i + 1]
         for j in range(1, width - 1):
-            g = row[j] * n
+            g = np.uint32(row[j]) * np.uint32(n)  # an unsigned index needs no look at whether it is negative
             if g == 0:
                 continue
-            right[g + row[j + 1]] += 1
-            below_left[g + under[j - 1]] += 1
-            below[g + under[j]] += 1
-            below_right[g + under[j + 1]] += 1
+            right[g + np.uint32(row[j + 1])] += 1
+            below_left[g + np.uint32(under[j - 1])] += 1
+            below[g + np.uint32(under[j])] += 1
+            below_right[g + np.uint32(under[j + 1])] += 1
     return flat.reshape((4, n, n))[:, 1:, 1:].astype(np.float64)
 
 
 @numba.njit(cache=True, error_model="numpy")
 def count_runs(levels, n_levels):  # type: ignore[no-untyped-def]
-    """Runs per direction, level and length - 1, shape (4, n_levels, longest side)."""
+    """Runs per direction, level and length - 1, shape (4, n_levels, longest side).
+
+    Every pixel counts at the length that its run has reached there. A run of length a passes each length up to a once:
+    those of exactly that length are the difference to the next.
+    """
     height, width = levels.shape
     inner = width - 2
-    runs = np.zeros((4, n_levels, max(height, width) - 2), dtype=np.int32)
-    short = np.zeros((4, (n_levels + 1) * _ROW), dtype=np.int32)
+    longest = max(height, width) - 2
+    stride = np.int32(longest + 2)
+    reached = np.zeros((4, (n_levels + 1) * stride), dtype=np.int32)
     # Lengths so far of the runs that come from above, by direction, for this row and for the next.
     length = np.ones((2, 3, width), dtype=levels.dtype)
-    along, unused = np.empty(inner, dtype=levels.dtype), np.empty(inner, dtype=levels.dtype)
-    key = np.empty((4, inner), dtype=levels.dtype)
-    spare = (np.arange(inner) % _ROW).astype(levels.dtype)
+    along = np.empty(inner, dtype=levels.dtype)
+    key = np.empty((4, inner), dtype=np.int32)
     for i in range(1, height - 1):
         row, right, under = levels[i][1 : width - 1], levels[i][2:width], levels[i + 1]
         here, following = length[i % 2], length[(i + 1) % 2]
@@ -76,50 +80,33 @@ def count_runs(levels, n_levels):  # type: ignore[no-untyped-def]
         for j in range(inner):
             along[j] = run
             run = run + 1 if row[j] == right[j] else 1
-        if _end_runs(row, right, along, unused, key[0], spare) >= _ROW:
-            _count_long(row, right, along, runs[0])
+        for j in range(inner):
+            key[0, j] = row[j] * stride + along[j]
         for k in range(3):
-            other, mine = under[k : k + inner], here[k][1 : width - 1]
-            if _end_runs(row, other, mine, following[k][k : k + inner], key[k + 1], spare) >= _ROW:
-                _count_long(row, other, mine, runs[k + 1])
+            _follow(row, under[k : k + inner], here[k][1 : width - 1], following[k][k : k + inner], key[k + 1], stride)
         following[0, inner] = 1
         following[2, 1] = 1
         for j in range(inner):
-            short[0, key[0, j]] += 1
-            short[1, key[1, j]] += 1
-            short[2, key[2, j]] += 1
-            short[3, key[3, j]] += 1
+            reached[0, np.uint32(key[0, j])] += 1
+            reached[1, np.uint32(key[1, j])] += 1
+            reached[2, np.uint32(key[2, j])] += 1
+            reached[3, np.uint32(key[3, j])] += 1
+    runs = np.empty((4, n_levels, longest), dtype=np.int32)
     for k in range(4):
         for g in range(n_levels):
-            for a in range(1, min(runs.shape[2], _ROW - 1) + 1):
-                runs[k, g, a - 1] = short[k, (g + 1) * _ROW + a]
+            counts, to = reached[k, (g + 1) * stride : (g + 2) * stride], runs[k, g]
+            for a in range(longest):
+                to[a] = counts[a + 1] - counts[a + 2]
     return runs
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _end_runs(row, other, length, following, key, spare):  # type: ignore[no-untyped-def]
-    """Where short runs that end in a row are counted, and how long all are in the next row; returns the longest end.
-
-    What ends no short run is counted where level 0 is, each at another place: no branch, no waiting.
-    """
+def _follow(row, other, length, following, key, stride):  # type: ignore[no-untyped-def]
+    """Lengths that runs have in the next row, and where those of this row are counted."""
     for j in range(row.size):
-        g, o, a, s = row[j], other[j], length[j], spare[j]
-        same = g == o
-        following[j] = a + 1 if same else 1
-        key[j] = g * _ROW + (a if a < _ROW else 0) if (not same) & (g != 0) else s
-    longest = 0
-    for j in range(row.size):
-        g, o, a = row[j], other[j], length[j]
-        ended = a if (g != o) & (g != 0) else 0
-        longest = ended if ended > longest else longest
-    return longest
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _count_long(row, other, length, runs):  # type: ignore[no-untyped-def]
-    for j in range(row.size):
-        if row[j] != other[j] and row[j] != 0 and length[j] >= _ROW:
-            runs[row[j] - 1, length[j] - 1] += 1
+        g, a = row[j], length[j]
+        following[j] = a + 1 if g == other[j] else 1
+        key[j] = g * stride + a
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -150,8 +137,8 @@ def count_dependence(levels, n_levels, alpha):  # type: ignore[no-untyped-def]
                     similar += (y != 0) & (abs(y - x) <= alpha)
                 key[j] = x * _ROW + similar
         for j in range(0, inner, 2):
-            found[0, key[j]] += 1
-            found[1, key[j + 1]] += 1
+            found[0, np.uint32(key[j])] += 1
+            found[1, np.uint32(key[j + 1])] += 1
     return (found[0] + found[1]).reshape((n_levels + 1, _ROW))[1:, :9]
 
 
@@ -185,10 +172,11 @@ def count_neighbours(levels, n_levels, count_alone):  # type: ignore[no-untyped-
             difference[j] = abs(g * k - (left[j] + middle[j] + right[j]))
             key[j] = g * _ROW + k
         for j in range(0, inner, 2):
-            sums[0, key[j]] += difference[j]
-            number[0, key[j]] += 1
-            sums[1, key[j + 1]] += difference[j + 1]
-            number[1, key[j + 1]] += 1
+            first, second = np.uint32(key[j]), np.uint32(key[j + 1])
+            sums[0, first] += difference[j]
+            number[0, first] += 1
+            sums[1, second] += difference[j + 1]
+            number[1, second] += 1
     out = np.zeros((n_levels, 2), dtype=np.float64)
     for g in range(1, n_levels + 1):
         for k in range(1, 10):
