@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Levels = NDArray[np.int32]
 
+_BLOCK = 64
+
 
 def count_bins(values: NDArray[Any], *, bin_width: float | None, bin_count: int | None) -> int:
     """How many grey levels there would be, before anything is made for them.
@@ -74,24 +76,28 @@ def discretise(values: NDArray[Any], *, bin_width: float | None, bin_count: int 
     edges = bin_edges(values, bin_width=bin_width, bin_count=bin_count).astype(np.float64)
     levels = np.empty(values.size, dtype=np.int32)
     step = (edges[-2] - edges[0]) / max(len(edges) - 2, 1)
-    top = _sort_in(values, edges, 1 / step if step > 0 else 0.0, levels)
-    return levels, int(top)
+    per_unit = 1 / step if step > 0 else 0.0
+    # Edges lie where equal bins have them, but for rounding; a value nearer to one than this is compared with it.
+    off = np.abs((edges[:-1] - edges[0]) * per_unit - np.arange(len(edges) - 1)).max()
+    _sort_in(values, edges, per_unit, 2 * off + 1e-9, levels)
+    return levels, int(levels.max())
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _sort_in(values, edges, per_unit, levels):  # type: ignore[no-untyped-def]
-    """Edges not above each value. The place is computed, and put right where rounding misses it by one."""
-    last = edges.size - 1
+def _sort_in(values, edges, per_unit, near, levels):  # type: ignore[no-untyped-def]
+    """Edges not above each value. The place is computed, and put right where rounding may miss it by one."""
+    last = np.int32(edges.size - 1)
     first = edges[0]
-    for k in range(values.size):
-        place = np.int32((values[k] - first) * per_unit) + np.int32(1)
-        place = place if place > 1 else np.int32(1)
-        levels[k] = place if place < last else last
-    for k in range(values.size):
-        value, level = values[k], np.uint32(levels[k])  # an unsigned index needs no look at whether it is negative
-        low, high = edges[level - np.uint32(1)], edges[level]
-        levels[k] = level + (value >= high) - ((value < low) & (level > 1))
-    top = levels[0]
-    for k in range(values.size):
-        top = levels[k] if levels[k] > top else top
-    return top
+    for start in range(0, values.size, _BLOCK):
+        block, found = values[start : start + _BLOCK], levels[start : start + _BLOCK]
+        unsure = False
+        for k in range(block.size):
+            place = (block[k] - first) * per_unit
+            level = np.int32(place)
+            unsure |= abs(place - level - 0.5) > 0.5 - near
+            found[k] = min(level + np.int32(1), last)
+        if unsure:
+            for k in range(block.size):
+                value, level = block[k], np.uint32(max(found[k], 1))  # unsigned: no look at whether it is negative
+                low, high = edges[level - np.uint32(1)], edges[level]
+                found[k] = level + (value >= high) - ((value < low) & (level > 1))
