@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
-from . import discretise, filter_pointwise, firstorder, shape2d, texture
+from . import discretise, filter_pointwise, firstorder, matrices, shape2d, texture
 from .filter_gradient import gradient_filter
 from .filter_lbp import lbp_filter
 from .filter_log import log_filter
@@ -19,7 +19,7 @@ from .region import prepare
 from .request import ImageRequest, log_name, parse_request
 from .whole import Whole
 
-VERSION = 2
+VERSION = 3
 """Raised with every change that changes a number: results of another version are computed again."""
 
 _N_NAMED = 12
@@ -122,9 +122,8 @@ class NativeEngine:
             )  # fmt: skip
             found.update({f"{name}_firstorder_{feature}": value for feature, value in statistics.items()})
         if classes:
-            grid = np.zeros(whole.mask.shape, dtype=np.int32)
-            grid.reshape(-1)[whole.places] = levels
-            measured = texture.measure(grid, n_levels, classes, self._texture_settings(image, whole.spacing))
+            framed = whole.framed(levels, matrices.type_of_levels(n_levels, whole.mask.shape))
+            measured = texture.measure(framed, n_levels, classes, self._texture_settings(image, whole.spacing))
             found.update({f"{name}_{kind}_{feature}": value for (kind, feature), value in measured.items()})
         return []
 

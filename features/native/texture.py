@@ -46,22 +46,24 @@ class TextureSettings:
 
 
 def measure(
-    levels: NDArray[np.int32], n_levels: int, classes: Mapping[str, Sequence[str]], settings: TextureSettings
+    framed: NDArray[np.signedinteger[Any]],
+    n_levels: int,
+    classes: Mapping[str, Sequence[str]],
+    settings: TextureSettings,
 ) -> dict[tuple[str, str], float]:
     """Features by class and name; nan where a matrix is empty.
 
     Parameters
     ----------
-    levels : ndarray of int32, shape (rows, columns)
-        1 to n_levels in the region, 0 elsewhere.
+    framed : ndarray of a signed integer, shape (rows + 2, columns + 2)
+        1 to n_levels in the region, 0 elsewhere and in a frame of one pixel; :func:`~.matrices.type_of_levels` tells
+        the type.
     n_levels : int
         Largest level.
     classes : mapping of str to sequence of str
         Names of the features of each class.
     settings : TextureSettings
     """
-    framed = np.zeros((levels.shape[0] + 2, levels.shape[1] + 2), matrices.type_of_levels(n_levels, levels.shape))
-    framed[1:-1, 1:-1] = levels
     found: dict[tuple[str, str], float] = {}
     for kind, names in classes.items():
         values = dict(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,10 +50,41 @@ class Whole:
         return self.taken(self.near)
 
     @cached_property
-    def places(self) -> NDArray[np.int64]:
+    def places(self) -> NDArray[np.int32]:
         """Flat indices of the region's pixels in the box."""
-        return np.flatnonzero(self.mask)
+        return np.flatnonzero(self.mask).astype(np.int32)
 
     def taken(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of the region, row by row, of an image of the box."""
-        return np.ascontiguousarray(values).reshape(-1)[self.places]
+        found: NDArray[Any] = _gather(np.ascontiguousarray(values).reshape(-1), self.places)
+        return found
+
+    def framed(self, values: NDArray[Any], kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
+        """An image of the box with these values in the region, 0 elsewhere and in a frame of one pixel around it."""
+        rows, columns = self.mask.shape
+        image = np.zeros((rows + 2, columns + 2), dtype=kind)
+        _scatter(values, self._framed_places, image.reshape(-1))
+        return image
+
+    @cached_property
+    def _framed_places(self) -> NDArray[np.int32]:
+        columns = self.mask.shape[1]
+        row, column = np.divmod(self.places, np.int32(columns))
+        return (row + 1) * np.int32(columns + 2) + column + 1
+
+
+# An unsigned index needs no look at whether it is negative.
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _gather(flat, places):  # type: ignore[no-untyped-def]
+    values = np.empty(places.size, dtype=flat.dtype)
+    for k in range(places.size):
+        values[k] = flat[np.uint32(places[k])]
+    return values
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _scatter(values, places, flat):  # type: ignore[no-untyped-def]
+    for k in range(places.size):
+        flat[np.uint32(places[k])] = values[k]
