@@ -92,12 +92,12 @@ def _sort_in(values, edges, per_unit, near, levels):  # type: ignore[no-untyped-
         block, found = values[start : start + _BLOCK], levels[start : start + _BLOCK]
         unsure = False
         for k in range(block.size):
-            place = (block[k] - first) * per_unit
-            level = np.int32(place)
-            unsure |= abs(place - level - 0.5) > 0.5 - near
+            exact = (block[k] - first) * per_unit
+            level = np.int32(exact)
+            unsure |= abs(exact - level - 0.5) > 0.5 - near
             found[k] = min(level + np.int32(1), last)
         if unsure:
             for k in range(block.size):
-                value, level = block[k], np.uint32(max(found[k], 1))  # unsigned: no look at whether it is negative
-                low, high = edges[level - np.uint32(1)], edges[level]
-                found[k] = level + (value >= high) - ((value < low) & (level > 1))
+                value, place = block[k], np.uint32(max(found[k], 1))  # unsigned: no look at whether it is negative
+                low, high = edges[place - np.uint32(1)], edges[place]
+                found[k] = place + (value >= high) - ((value < low) & (place > 1))

@@ -137,7 +137,7 @@ def _forward(sigma_px: float, series: tuple[float, float, float, float]) -> tupl
     return np.array([n0, n1, n2, n3]), (n0 + n1 + n2 + n3, n1 + 2 * n2 + 3 * n3, n1 + 4 * n2 + 9 * n3)
 
 
-def _along(axis: int, image: F64 | F32, c: Coefficients, kept: slice) -> F32:
+def _along(axis: int, image: NDArray[Any], c: Coefficients, kept: slice) -> F32:
     """The image filtered along an axis, which comes first in what is returned; only a part of its length is kept."""
     out = np.empty((kept.stop - kept.start, image.shape[1 - axis]), dtype=np.float32)
     _filter_lines(axis, image, out, kept.start, c.n, c.m, c.d, c.bn, c.bm)
