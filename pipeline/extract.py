@@ -227,17 +227,32 @@ class _Extraction:
     # --- after the work -------------------------------------------------------------------------------
 
     def _take(self, case: Case, wanted: Mapping[str, tuple[Unit, ...]], found: Found) -> None:
+        changed = self._changed(case, found)
         self._note(case)
         self.found[case.case_id] += found.failures
-        for (name, picture), values in found.values.items():
-            self.values[self.row[case.case_id], self.places[name, picture]] = values
         self.means.effort.units_computed += sum(map(len, wanted.values()))
         keys = self.stored_under.pop(case.case_id, {})
         for name, units in wanted.items():
             for unit in units:
                 place = name, unit.picture
-                if place in found.values and place in keys:
+                if place not in found.values or changed.intersection(key.name for key in unit.keys):
+                    continue
+                self.values[self.row[case.case_id], self.places[place]] = found.values[place]
+                if place in keys:
                     self._keep(keys[place], unit, found.values[place], found.failures)
+
+    def _changed(self, case: Case, found: Found) -> set[str]:
+        """Pictures whose files were others when they were read than when their keys were made: nobody knows which."""
+        before = self.content.get(case.case_id)
+        if before is None or not found.content:
+            return set()
+        changed = {name for name, content in before.items() if found.content[name] != content}
+        self.content[case.case_id] = {name: None if name in changed else before[name] for name in before}
+        reason = "a file of this picture changed while it was being read; run again"
+        self.found[case.case_id] += [
+            Failure(case.case_id, "image", "file.changed", reason, name) for name in sorted(changed)
+        ]
+        return changed
 
     def _keep(self, key: str, unit: Unit, values: NDArray[np.float64], failures: Sequence[Failure]) -> None:
         """Store a result if it is complete and nothing failed on its pictures."""

@@ -25,6 +25,7 @@ from ..features.mask import MaskRules
 from ..features.reading import Reading, read_case
 from ..features.reread import is_out_of_memory
 from ..features.settings import parse_settings
+from .store import contents
 
 NO_MEMORY = "memory.exceeded"
 
@@ -61,11 +62,14 @@ class Found:
     values : dict
         Family and unit's picture to an array of its features; NaN where a feature was not given.
     failures : list of Failure
+    content : mapping
+        What the files of the case held once they had been read, as :func:`~.store.contents` gives it.
     """
 
     case_id: str
     values: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    content: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +121,10 @@ def _cases(task: Task, seconds: dict[str, float]) -> list[Found]:
 def _together(task: Task, seconds: dict[str, float]) -> list[Found]:
     started = time.perf_counter()
     readings = [_read(task, i) for i in range(len(task.cases))]
-    found = [Found(reading.case_id, {}, list(reading.failures)) for reading in readings]
+    found = [
+        Found(reading.case_id, {}, list(reading.failures), contents(case))
+        for case, reading in zip(task.cases, readings, strict=True)
+    ]
     seconds["read"] = seconds.get("read", 0.0) + time.perf_counter() - started
     for recipe in task.recipes:
         started = time.perf_counter()

@@ -66,6 +66,27 @@ def test_e5_a_damaged_log_of_inputs_stops_no_run_and_grows_whole_again(copied, d
     assert extracted(manifest, folder)[0].effort.inputs_changed == ["c0007 IMG"]
 
 
+def test_e11_a_file_that_changes_while_it_is_read_fails_and_is_computed_by_the_next_run(copied):
+    manifest, folder, _ = copied
+    write_picture(manifest.parent, "0003", 54)
+
+    class Meddled(Here):
+        def run(self, tasks):
+            for task in tasks:  # the driver has looked at the file, the worker has not
+                write_picture(manifest.parent, "0003", 55)
+                yield from super().run(iter([task]))
+
+    Run.start(study(manifest, folder)).extract(Meddled())
+    table = FeatureTable.load(folder)
+    assert [tuple(row) for row in table.failures[["case_id", "code", "picture"]].to_numpy()] == [
+        ("c0003", "file.changed", "IMG")
+    ]
+    assert table.values.loc["c0003"].isna().all()
+    again, found = extracted(manifest, folder)
+    assert (again.effort.units_computed, again.effort.units_stored) == (1, N - 1)
+    assert found == extracted(manifest, folder.parent / "clean")[1]
+
+
 def test_e11_a_change_is_noted_even_if_the_run_that_found_it_was_killed(copied):
     manifest, folder, _ = copied
     write_picture(manifest.parent, "0003", 77)
