@@ -108,6 +108,29 @@ def split(
     return Split(tuple(case_ids), tuple(persons), np.stack(rows))
 
 
+def inner_sides(persons: Sequence[str], truth: NDArray[np.int64], n_folds: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Positions of both sides of each of up to `n_folds` folds inside a training side, persons kept together.
+
+    There are fewer where a class has fewer persons; a fold whose training side lacks a class is left out.
+
+    Parameters
+    ----------
+    persons : sequence of str
+        One per case; without any, each case is a person of its own.
+    truth : ndarray of int, shape (n_cases,)
+        0 or 1.
+    n_folds : int
+    seed : int
+    """
+    owners = list(persons) or [str(at) for at in range(len(truth))]
+    n = min(n_folds, *class_counts(owners, truth))
+    if n < 2:
+        return []
+    made = split([str(at) for at in range(len(truth))], owners, truth, n_folds=n, seed=seed)
+    sides = [made.sides(0, fold) for fold in range(made.n_folds)]
+    return [(fit, held) for fit, held in sides if len(np.unique(truth[fit])) == 2]
+
+
 def _deal(persons: Sequence[str], truth: Ints, n_folds: int, seed: int) -> Ints:
     """Folds of one repeat; drawn again while a fold lacks a class, as its AUC would have no value."""
     from sklearn.model_selection import StratifiedGroupKFold  # seconds to import; an extraction deals no folds

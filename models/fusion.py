@@ -273,7 +273,7 @@ def _select(rows: Rows, families: Iterable[str], selector: Selector) -> dict[str
     for family in sorted(families):
         at = rows.block(family)
         at = at[varies(rows.x[:, at])]
-        kept = selector.choose(rows.x[:, at], rows.y)
+        kept = selector.choose(rows.x[:, at], rows.y, rows.persons)
         chosen[family] = tuple(rows.columns[i] for i in at[kept])
     return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,9 @@ class Selector(Protocol):
     training side of a fold only, one block of features at a time.
     """
 
-    def choose(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
+    def choose(
+        self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()
+    ) -> NDArray[np.int64]:
         """Positions of the features to keep, best first.
 
         Parameters
@@ -24,5 +27,20 @@ class Selector(Protocol):
             NaN where missing; no column is constant.
         y : ndarray of int, shape (n,)
             0 or 1, both present.
+        persons : sequence of str, shape (n,)
+            Whose each row is: a selector that cross-validates or draws subsamples keeps a person together.
+            Without it, each row is a person of its own.
         """
         ...
+
+
+def strongest_first(order: NDArray[np.int64], strength: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """The first `n` of the positions with any strength; of a block that has columns, at least one.
+
+    Examples
+    --------
+    >>> strongest_first(np.array([2, 0, 1]), np.array([0.5, 0.0, 0.9]), 5).tolist()
+    [2, 0]
+    """
+    found = order[strength[order] > 0][:n]
+    return found if len(found) else order[:1]

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from ...features.errors import BundleError
 from ...features.settings import Settings as BaseSettings
 from ..learner import Array, Params
+from ..standard import Standard
 
 SUFFIX = "json"
 _FIELDS = ("median", "mean", "scale", "coefficients")
@@ -38,17 +39,17 @@ class Learner:
 
     def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedLine:
         """Impute, standardise and fit, all from `x`."""
-        # A feature without any value in `x` carries nothing: 0 is as good as any constant.
-        seen = ~np.isnan(x).all(axis=0)
-        median = np.zeros(x.shape[1])
-        median[seen] = np.nanmedian(x[:, seen], axis=0)
-        filled = np.where(np.isnan(x), median, x)
-        mean, scale = filled.mean(axis=0), filled.std(axis=0)
-        scale = np.where(scale > 0, scale, 1.0)
+        standard = Standard.fit(x)
         model = LogisticRegression(
             C=params["inverse_penalty"], max_iter=self.settings.max_iterations, random_state=seed % 2**31
-        ).fit((filled - mean) / scale, y)
-        return FittedLine(median, mean, scale, model.coef_[0].astype(float), float(model.intercept_[0]))
+        ).fit(standard.apply(x), y)
+        return FittedLine(
+            standard.median,
+            standard.mean,
+            standard.scale,
+            model.coef_[0].astype(float),
+            float(model.intercept_[0]),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ class Learner:
             "colsample_bytree": s.colsample_bytree,
             "max_bin": s.max_bin,
         }
-        data = xgb.DMatrix(_bounded(x), label=y, nthread=1)
+        data = xgb.DMatrix(bounded(x), label=y, nthread=1)
         return FittedTrees(xgb.train(options, data, num_boost_round=params["n_rounds"]), x.shape[1])
 
 
@@ -87,7 +87,7 @@ class FittedTrees:
         """Log odds, computed by xgboost in single precision."""
         import xgboost as xgb
 
-        data = xgb.DMatrix(_bounded(x), nthread=1)
+        data = xgb.DMatrix(bounded(x), nthread=1)
         return np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
 
     def gains(self) -> Array:
@@ -98,7 +98,7 @@ class FittedTrees:
     def explain(self, x: Array) -> tuple[Array, Array]:
         """Path-dependent TreeSHAP (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9)."""
         explainer = _tree_explainer()(self.booster)
-        values = np.asarray(explainer.shap_values(_bounded(x)), dtype=np.float64)
+        values = np.asarray(explainer.shap_values(bounded(x)), dtype=np.float64)
         return values, np.full(len(x), float(np.ravel(explainer.expected_value)[0]))
 
     def state(self) -> bytes:
@@ -145,8 +145,8 @@ def _is_sound(tree: Mapping[str, Any], n_features: int) -> bool:
     return bool(((leaf | inner) & (feature >= 0) & (feature < n_features)).all())
 
 
-def _bounded(x: Array) -> Array:
-    # xgboost keeps single precision and refuses what becomes infinite there.
+def bounded(x: Array) -> Array:
+    """Values that xgboost can hold: it keeps single precision and refuses what becomes infinite there."""
     return np.clip(x, -_FLOAT32_MAX, _FLOAT32_MAX)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -34,7 +36,7 @@ class Selector:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def choose(self, x: Array, y: NDArray[np.int64]) -> NDArray[np.int64]:
+    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
         """Positions of the features to keep, most relevant first."""
         columns = np.ascontiguousarray(x.T)
         ranks, commonest = ranked(columns)
