@@ -40,14 +40,14 @@ def pictures(draw):
 
 @st.composite
 def masks(draw):
-    """Discs with holes, several parts, single rows, scattered pixels; anywhere, also over the border."""
+    """Discs with holes, several parts, single rows, few scattered pixels; anywhere, also over the border."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
     mask = np.zeros(SHAPE, dtype=bool)
     for _ in range(draw(st.integers(1, 3))):
         row, column, radius = rng.uniform(0, SHAPE[0]), rng.uniform(0, SHAPE[1]), rng.uniform(2, 25)
         mask |= np.hypot(rows - row, columns - column) <= radius
-    shape = draw(st.sampled_from(["disc", "ring", "holes", "row", "full"]))
+    shape = draw(st.sampled_from(["disc", "ring", "holes", "row", "full", "few"]))
     if shape == "ring":
         mask &= ~np.roll(mask, (3, 2), axis=(0, 1))
     elif shape == "holes":
@@ -56,6 +56,8 @@ def masks(draw):
         mask[rng.integers(0, SHAPE[0])] = True
     elif shape == "full":
         mask[:] = True
+    elif shape == "few":
+        mask = rng.random(SHAPE) < rng.uniform(0.0005, 0.02)
     return mask
 
 
@@ -163,3 +165,12 @@ def test_what_is_not_asked_is_what_pyradiomics_takes():
     require_same(
         {"imageType": {"Original": {}}, "featureClass": {"firstorder": [], "glcm": ["Id", "Idm"]}}, pixels, mask
     )
+
+
+def test_a_direction_along_which_every_line_meets_the_region_once_is_left_out_of_runs():
+    pixels = np.random.default_rng(3).integers(0, 256, SHAPE).astype(np.uint8)
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[np.arange(5, 25), np.arange(30, 50)] = True  # of the four directions, one diagonal alone
+    asked = {"imageType": {"Original": {}}, "featureClass": {"glrlm": None}, "setting": {"binCount": 8}}
+    expected = ReferenceEngine(asked, 1024).measure(pixels, mask, (1.0, 1.0))[0]
+    assert NativeEngine(asked, 1024).measure(pixels, mask, (1.0, 1.0))[0] == pytest.approx(expected, rel=1e-9)

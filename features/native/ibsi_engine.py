@@ -122,7 +122,7 @@ class IbsiEngine(NativeEngine):
         return int((float(values.max()) - origin) // image.bin_width) + 1
 
     def _texture_settings(self, image: ImageRequest, spacing: tuple[float, float]) -> TextureSettings:
-        return replace(texture_settings(image, spacing), count_alone=False)
+        return replace(texture_settings(image, spacing), count_alone=False, drop_single=False)
 
     def _convert(self, found: dict[str, float], shape_mask: NDArray[np.bool_]) -> dict[str, float]:
         return ibsi.convert(found, int(np.count_nonzero(shape_mask)))

@@ -35,6 +35,9 @@ class TextureSettings:
         Of rows and of columns, for the weights.
     count_alone : bool
         Count a pixel without neighbours in ngtdm, as pyradiomics does and IBSI does not.
+    drop_single : bool
+        Leave out a direction of glrlm along which no line meets the region in two pixels, as pyradiomics does and
+        IBSI does not.
     """
 
     distances: tuple[int, ...] = (1,)
@@ -43,6 +46,7 @@ class TextureSettings:
     gldm_a: int = 0
     spacing: tuple[float, float] = (1.0, 1.0)
     count_alone: bool = True
+    drop_single: bool = True
 
 
 def measure(
@@ -89,7 +93,10 @@ def _class(
             n_present=_n_present(pairs, framed),
         )
     if kind == "glrlm":
-        return glrlm.measure(matrices.count_runs(framed, n_levels), weights=_glrlm_weights(settings))
+        runs = matrices.count_runs(framed, n_levels)
+        if settings.drop_single:
+            _drop_single(runs, framed)
+        return glrlm.measure(runs, weights=_glrlm_weights(settings))
     if kind == "glszm":
         return glszm.measure(*matrices.count_zones(framed, n_levels))
     if near and kind == "gldm":
@@ -104,6 +111,16 @@ def _n_present(pairs: F64, framed: NDArray[np.signedinteger[Any]]) -> int:
     """Levels of the region; those of pixels without neighbours are looked for only where it could matter."""
     n_met = int(np.count_nonzero(pairs.sum(axis=(0, 1)) + pairs.sum(axis=(0, 2))))
     return n_met if n_met > 1 else int(np.unique(framed[framed > 0]).size)
+
+
+def _drop_single(runs: NDArray[np.int32], framed: NDArray[np.signedinteger[Any]]) -> None:
+    """Empty the counts of directions along which no line meets the region in two pixels: those of thin regions."""
+    for k in np.flatnonzero(~runs[:, :, 1:].any(axis=(1, 2))):
+        rows, columns = np.nonzero(framed)
+        down, across = matrices.FORWARD[k]
+        line = rows * across - columns * down
+        if np.unique(line).size == line.size:
+            runs[k] = 0
 
 
 def _lengths(steps: NDArray[np.int64], settings: TextureSettings) -> F64 | None:
