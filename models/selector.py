@@ -16,9 +16,7 @@ class Selector(Protocol):
     training side of a fold only, one block of features at a time.
     """
 
-    def choose(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()
-    ) -> NDArray[np.int64]:
+    def choose(self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
         """Positions of the features to keep, best first.
 
         Parameters

@@ -18,6 +18,7 @@ from ..learner import Array, Params
 from ..standard import Standard
 
 SUFFIX = "json"
+_STANDARD = ("median", "mean", "scale")
 _N_ORDERS = 16
 _FAR = 10.0
 """Standard scores beyond this are taken as this: a network says nothing about values so far from all it has seen."""
@@ -106,7 +107,7 @@ class FittedNetwork:
 
     def state(self) -> bytes:
         """All numbers as JSON, exact to the last bit."""
-        standard = {name: getattr(self.standard, name).tolist() for name in ("median", "mean", "scale")}
+        standard = {name: getattr(self.standard, name).tolist() for name in _STANDARD}
         layers = [[w.tolist(), b.tolist()] for w, b in zip(self.weights, self.offsets, strict=True)]
         return json.dumps({"standard": standard, "layers": layers, "activation": self.activation}).encode()
 
@@ -135,10 +136,8 @@ def restore(state: bytes) -> FittedNetwork:
     """
     try:
         values = json.loads(state)
-        standard = Standard(*(np.array(values["standard"][name], dtype=np.float64) for name in ("median", "mean", "scale")))
-        weights, offsets = (
-            tuple(np.array(layer[at], dtype=np.float64) for layer in values["layers"]) for at in (0, 1)
-        )
+        standard = Standard(*(np.array(values["standard"][name], dtype=np.float64) for name in _STANDARD))
+        weights, offsets = (tuple(np.array(layer[at], dtype=np.float64) for layer in values["layers"]) for at in (0, 1))
         activation = str(values["activation"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         raise BundleError("a model is not a neural network of this package; the bundle is damaged") from None

@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     """What is tried in the inner folds (tuples), and what is fixed."""
 
     max_depth: tuple[int, ...] = Field(default=(6, 3), min_length=1)
-    min_child_weight: tuple[float, ...] = Field(default=(1.0, 3.0), min_length=1, description="sum of p (1 - p) in a leaf")
+    min_child_weight: tuple[float, ...] = Field(
+        default=(1.0, 3.0), min_length=1, description="sum of p (1 - p) in a leaf"
+    )
     n_trees: int = Field(default=300, ge=1)
     subsample: float = Field(default=0.632, gt=0, le=1, description="share of the cases of each tree")
     max_features: float | None = Field(

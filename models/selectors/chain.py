@@ -48,9 +48,7 @@ class Selector:
     def __init__(self, settings: Settings) -> None:
         self.steps = settings.make()
 
-    def choose(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()
-    ) -> NDArray[np.int64]:
+    def choose(self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
         """Positions of the features to keep, in the order of the last step."""
         kept = np.arange(x.shape[1], dtype=np.int64)
         for step in self.steps:

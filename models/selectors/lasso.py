@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from ..folds import inner_sides
+from ..folds import Ints, inner_sides
 from ..standard import Standard
 from .anova import f_test
 
@@ -54,7 +54,7 @@ class Selector:
         order = np.argsort(-size, kind="stable")[: self.settings.n_features]
         return order[size[order] > 0].astype(np.int64)
 
-    def _penalty(self, x: Array, y: Truth, sides: Sequence[tuple[Array, Array]]) -> float:
+    def _penalty(self, x: Array, y: Truth, sides: Sequence[tuple[Ints, Ints]]) -> float:
         """Inverse strength of the penalty."""
         s = self.settings
         grid = penalties(Standard.fit(x).apply(x), y, s.n_penalties, s.weakest)

@@ -20,8 +20,6 @@ class Selector:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def choose(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()
-    ) -> NDArray[np.int64]:
+    def choose(self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
         """Every position, in order."""
         return np.arange(x.shape[1], dtype=np.int64)

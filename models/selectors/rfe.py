@@ -56,7 +56,7 @@ class Selector:
             ).fit(scores, y)
         else:
             found = RFE(_model(s), n_features_to_select=s.n_features, step=s.step).fit(scores, y)
-        return order[found.support_]
+        return np.asarray(order[found.support_], dtype=np.int64)
 
 
 def _model(settings: Settings) -> Any:

@@ -67,8 +67,8 @@ def _greedy(unit: Array, limit: float) -> NDArray[np.int64]:
     kept: list[int] = []
     for start in range(0, len(unit), _BLOCK):
         block = unit[start : start + _BLOCK]
-        free = (np.abs(block @ unit[kept].T) <= limit).all(axis=1) if kept else np.ones(len(block), dtype=bool)
-        among = np.abs(block @ block.T) > limit
+        free: NDArray[np.bool_] = np.all(np.abs(block @ unit[kept].T) <= limit, axis=1)
+        among: NDArray[np.bool_] = np.abs(block @ block.T) > limit
         for i in np.flatnonzero(free):
             if free[i]:
                 kept.append(start + int(i))
