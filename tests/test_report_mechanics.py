@@ -189,6 +189,8 @@ def test_a_case_says_which_endpoint_left_it_out(tmp_path):
     [
         ("xgboost", "Tree SHAP values"),
         ("logistic", "SHAP values of the linear model"),
+        ("random_forest", "Tree SHAP values"),
+        ("mlp", "SHAP values by drawn orders"),
         ("other", "SHAP values of each"),
     ],
 )

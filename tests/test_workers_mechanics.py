@@ -367,19 +367,19 @@ def test_rb3_one_poisoned_case_of_a_thousand_leaves_the_others_bit_for_bit(tmp_p
 
 @pytest.mark.slow
 def test_e21_memory_is_flat(tmp_path):
-    """Of the driver and of its worker, from case 1,000 to case 4,000: growth below 10 %."""
+    """Of the driver and of its worker, from case 1,000 to case 10,000: growth below 10 %."""
     import psutil
 
     own, seen = psutil.Process(), {}
 
     def note(done, *_):
-        if done in (1000, 4000):
+        if done in (1000, 10000):
             (worker,) = [one for one in own.children() if "resource_tracker" not in " ".join(one.cmdline())]
             seen[done] = own.memory_info().rss, worker.memory_info().rss
 
-    cases = tuple(case(f"{i:04d}", Image1(tmp_path / "n", i)) for i in range(4000))
+    cases = tuple(case(f"{i:05d}", Image1(tmp_path / "n", i)) for i in range(10000))
     effort = Effort()
     extract(Cohort("long", cases), settings(), Means(jobs=1, progress=note, effort=effort))
-    growth = [after / before - 1 for before, after in zip(seen[1000], seen[4000], strict=True)]
+    growth = [after / before - 1 for before, after in zip(seen[1000], seen[10000], strict=True)]
     LOG.info("growth of driver and worker: %s; driver at most %s MiB", growth, effort.memory_mib)
     assert max(growth) < 0.1
