@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
@@ -16,9 +17,10 @@ from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
-from .folds import Ints, Split, seed_of, split
+from .folds import Ints, Split, seed_of
 from .fusion import FittedArm, FusionSettings, fit_arms, possible_arms
 from .learner import Array, probability
+from .outer import OuterSettings, deal
 from .result import (
     ARMS,
     CHOSEN_COLUMNS,
@@ -42,6 +44,7 @@ class EvaluationSettings(FusionSettings):
 
     outer_folds: int = Field(default=5, ge=2, le=50)
     repeats: int = Field(default=1, ge=1, le=100, description="times that all cases are dealt into folds anew")
+    split: OuterSettings = Field(default=OuterSettings(), description="who is held out; in folds unless said otherwise")
     arms: tuple[str, ...] = Field(default=ARMS, min_length=1)
     same_person: tuple[str, ...] = Field(
         default=(), description="case columns whose equal values tie patients together"
@@ -154,13 +157,22 @@ def evaluate(
         chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
         shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
         shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
-        exclusions=pd.concat([d.exclusions for d in designs], ignore_index=True)[EXCLUSION_COLUMNS],
+        exclusions=pd.concat(
+            [part for d in designs for part in (d.exclusions, _never_held_out(d, splits.get(d.name)))],
+            ignore_index=True,
+        )[EXCLUSION_COLUMNS],
         cases=table.cases,
         clinical=table.values[table.columns_of("clinical")],
         failures=table.failures,
         endpoints={design.name: design.summary() for design in designs},
         folds={
-            design.name: {"sha256": made.sha256, "n_folds": made.n_folds, "n_repeats": made.n_repeats}
+            design.name: {
+                "by": settings.split.by,
+                "sha256": made.sha256,
+                "n_folds": made.n_folds,
+                "n_repeats": made.n_repeats,
+                "n_training_only": made.n_training_only,
+            }
             for design in designs
             if (made := splits.get(design.name)) is not None
         },
@@ -208,8 +220,8 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
     for design in designs:
         rows = design.rows
         try:
-            splits[design.name] = split(
-                rows.case_ids, rows.persons, rows.y,
+            splits[design.name] = deal(
+                rows, design.cases, settings.split,
                 n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=seed_of(settings.seed, design.name),
             )  # fmt: skip
         except EvaluationError as error:
@@ -218,6 +230,13 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
     if not splits:
         raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
     return splits, problems
+
+
+def _never_held_out(design: Design, made: Split | None) -> pd.DataFrame:
+    """Cases that models learn from and that none is judged on."""
+    ids = [] if made is None else [made.case_ids[i] for i in np.flatnonzero((made.assignment < 0).all(axis=0))]
+    reason = "split.training: on the training side, never held out"
+    return pd.DataFrame({"endpoint": design.name, "case_id": ids, "reason": reason}, columns=EXCLUSION_COLUMNS)
 
 
 def _run(
@@ -232,8 +251,8 @@ def _run(
         Job(design, splits[design.name], repeat, fold)
         for design in designs
         if design.name in splits
-        for repeat in range(settings.repeats)
-        for fold in range(settings.outer_folds)
+        for repeat in range(splits[design.name].n_repeats)
+        for fold in range(splits[design.name].n_folds)
     ]
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         futures = [pool.submit(run_fold, job, arms, settings) for job in work]

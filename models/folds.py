@@ -30,7 +30,7 @@ class Split:
     persons : tuple of str
         Who each case belongs to; a person is never on both sides of a fold.
     assignment : ndarray of int, shape (n_repeats, n_cases)
-        The fold in which each case is held out.
+        The fold in which each case is held out; -1 where it never is.
     """
 
     case_ids: tuple[str, ...]
@@ -53,6 +53,11 @@ class Split:
     def n_folds(self) -> int:
         """Folds in each repeat."""
         return int(self.assignment.max()) + 1
+
+    @property
+    def n_training_only(self) -> int:
+        """Cases that no repeat holds out."""
+        return int((self.assignment < 0).all(axis=0).sum())
 
     @property
     def sha256(self) -> str:

@@ -52,6 +52,8 @@ class HeldOut:
     repeat, fold : ndarray of int, shape (n,)
     person : ndarray of int, shape (n,)
         Numbered from 0 without gaps.
+    pooled : bool
+        Folds are too small to rank cases within them (one person each): they are ranked over all folds of a repeat.
     """
 
     truth: Truth
@@ -60,6 +62,12 @@ class HeldOut:
     repeat: Ints
     fold: Ints
     person: Ints
+    pooled: bool = False
+
+    @property
+    def cell(self) -> Ints:
+        """What cases are ranked within, beside the repeat."""
+        return np.zeros_like(self.fold) if self.pooled else self.fold
 
     @property
     def n_repeats(self) -> int:
@@ -68,9 +76,9 @@ class HeldOut:
 
     @property
     def inflation(self) -> float:
-        """Nadeau and Bengio's factor for the variance: 1 + K / (K - 1)."""
+        """Nadeau and Bengio's factor for the variance: 1 + K / (K - 1); 1 for one model on persons new to it."""
         n_folds = len(np.unique(self.fold))
-        return 1 + n_folds / (n_folds - 1)
+        return 1 + n_folds / (n_folds - 1) if n_folds > 1 else 1.0
 
     @property
     def freedom(self) -> int:
@@ -112,7 +120,7 @@ def cv_auc(held: HeldOut) -> Estimate:
     if perfect:
         return Estimate(area, low, high, WILSON)
     half = _half_width(parts, held)
-    method = "mean of held-out folds; patient-clustered DeLong variance, Nadeau-Bengio factor, t; at least Wilson's"
+    method = f"{_judged(held)}; patient-clustered DeLong variance, {_factor(held)}t; at least Wilson's"
     return Estimate(area, max(0.0, min(low, area - half)), min(1.0, max(high, area + half)), method)
 
 
@@ -127,7 +135,7 @@ def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Estimate:
     half = _half_width(one[1] - other[1], held)
     if half < _NOTHING:
         return Estimate(difference, np.nan, np.nan, "no interval: the two arms rank every pair alike")
-    method = "paired by patient; mean of held-out folds; clustered DeLong variance, Nadeau-Bengio factor, t"
+    method = f"paired by patient; {_judged(held)}; clustered DeLong variance, {_factor(held)}t"
     return Estimate(difference, max(-1.0, difference - half), min(1.0, difference + half), method)
 
 
@@ -139,8 +147,8 @@ def influence(held: HeldOut) -> tuple[float, Array] | None:
     """
     cells = []
     pairs: dict[int, int] = {}
-    for repeat, fold in _cells(held):
-        at = np.flatnonzero((held.repeat == repeat) & (held.fold == fold))
+    for repeat, fold in _pairs(held.repeat, held.cell):
+        at = np.flatnonzero((held.repeat == repeat) & (held.cell == fold))
         positive, negative = at[held.truth[at] == 1], at[held.truth[at] == 0]
         n_pairs = len(positive) * len(negative)
         pairs[repeat] = pairs.get(repeat, 0) + n_pairs
@@ -218,7 +226,7 @@ def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimat
     scale = quantile * spread / (estimate * (1 - estimate))
     centre = np.log(estimate / (1 - estimate))
     low, high = (float(1 / (1 + np.exp(-(centre + side * scale)))) for side in (-1, 1))
-    return Estimate(estimate, low, high, "patient bootstrap on the log-odds scale, Nadeau-Bengio factor, t")
+    return Estimate(estimate, low, high, f"patient bootstrap on the log-odds scale, {_factor(held)}t")
 
 
 def cv_rate(held: HeldOut, of: int) -> Estimate:
@@ -228,15 +236,17 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     unsteady the choice of the threshold was, and never narrower than Wilson's on patients.
     """
     right = held.called == (held.truth == 1)
-    cells = [(held.repeat == r) & (held.fold == f) & (held.truth == of) for r, f in _cells(held)]
+    cells = [(held.repeat == r) & (held.fold == f) & (held.truth == of) for r, f in _pairs(held.repeat, held.fold)]
     rates = np.array([right[cell].mean() for cell in cells if cell.any()])
     if not len(rates):
         return _no_estimate("no case of the class")
     estimate = float(right[held.truth == of].mean())
     persons = len(np.unique(held.person[held.truth == of]))
-    if persons < MIN_PERSONS or len(rates) < 2:
+    if persons < MIN_PERSONS:
         return _no_interval(estimate)
     low, high = _wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
+    if len(rates) == 1:
+        return Estimate(estimate, low, high, f"Wilson on patients, {_judged(held)}")
     n_folds = len(np.unique(held.fold))
     spread = np.sqrt((1 / len(rates) + 1 / (n_folds - 1)) * rates.var(ddof=1))
     half = _quantile(len(rates) - 1) * float(spread)
@@ -244,12 +254,23 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     return Estimate(estimate, low, high, "Nadeau-Bengio corrected t over folds, threshold choice included")
 
 
+def _judged(held: HeldOut) -> str:
+    """What the estimate is of."""
+    if held.pooled:
+        return "all held-out patients together, each by a model of her own"
+    return "mean of held-out folds" if held.inflation > 1 else "one fixed model on new patients"
+
+
+def _factor(held: HeldOut) -> str:
+    return "Nadeau-Bengio factor, " if held.inflation > 1 else ""
+
+
 def _quantile(freedom: int) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def _cells(held: HeldOut) -> list[tuple[int, int]]:
-    return sorted({(int(r), int(f)) for r, f in zip(held.repeat, held.fold, strict=True)})
+def _pairs(repeat: Ints, fold: Ints) -> list[tuple[int, int]]:
+    return sorted({(int(r), int(f)) for r, f in zip(repeat, fold, strict=True)})
 
 
 def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:

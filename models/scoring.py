@@ -124,6 +124,9 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
     columns = {"truth": "max", "probability": "max", "called": "max", "patient_id": "first"}
     units = called.groupby(keys, sort=True)[list(columns)].agg(columns)
     at = units.index
+    fold = at.get_level_values("fold").to_numpy(dtype=np.int64)
+    person = np.unique(units["patient_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+    n_folds = len(np.unique(fold))
     if severest is not None:
         units["truth"] = severest.reindex(at.get_level_values(UNIT[level])).to_numpy()
     return HeldOut(
@@ -131,8 +134,9 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
         probability=units["probability"].to_numpy(dtype=np.float64),
         called=units["called"].to_numpy(dtype=bool),
         repeat=at.get_level_values("repeat").to_numpy(dtype=np.int64),
-        fold=at.get_level_values("fold").to_numpy(dtype=np.int64),
-        person=np.unique(units["patient_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64),
+        fold=fold,
+        person=person,
+        pooled=n_folds > 1 and len({*zip(fold.tolist(), person.tolist(), strict=True)}) == n_folds,
     )
 
 
@@ -162,13 +166,14 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
         return Estimate(0.5, np.nan, np.nan, "one probability per lesion")
     rng = np.random.default_rng(seed)
     above, pairs = np.zeros(N_PERMUTATIONS), 0
-    # `held` has the units of a fold in the order of their ids.
-    for (repeat, fold), rows in predictions.groupby(["repeat", "fold"], sort=True):
-        truth = held.truth[(held.repeat == repeat) & (held.fold == fold)]
+    # `held` has the units fold by fold in the order of their ids.
+    cell = np.zeros(len(predictions), dtype=np.int64) if held.pooled else predictions["fold"].to_numpy(dtype=np.int64)
+    for (repeat, fold), rows in predictions.groupby(["repeat", cell], sort=True):
+        truth = held.truth[(held.repeat == repeat) & (held.cell == fold)]
         n_positive = int(truth.sum())
         if n_positive in (0, len(truth)):
             continue
-        rows = rows.sort_values(UNIT[level], kind="stable")
+        rows = rows.sort_values(["fold", UNIT[level]], kind="stable")
         first = np.flatnonzero(~rows[UNIT[level]].duplicated().to_numpy())
         dealt = rng.permuted(np.tile(rows["probability"].to_numpy(dtype=np.float64), (N_PERMUTATIONS, 1)), axis=1)
         ranks = rankdata(np.maximum.reduceat(dealt, first, axis=1), axis=1)

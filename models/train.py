@@ -129,7 +129,7 @@ def _not_evaluated(
     if arm not in settings.arms:
         return f"arm {arm} is not among the arms of the evaluation"
     negative, positive = class_counts(design.rows.persons, design.rows.y)
-    if min(negative, positive) < settings.outer_folds:
+    if settings.split.by == "folds" and min(negative, positive) < settings.outer_folds:
         return (
             f"{settings.outer_folds} folds need as many patients of each class: there are {positive} with a positive "
             f"and {negative} with a negative case"

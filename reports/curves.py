@@ -63,7 +63,7 @@ def average_roc(held: HeldOut) -> tuple[tuple[float, ...], tuple[float, ...]] | 
     folds: list[tuple[Array, Array]] = []
     weights: list[float] = []
     for repeat in np.unique(held.repeat):
-        cells = [(held.repeat == repeat) & (held.fold == fold) for fold in np.unique(held.fold)]
+        cells = [(held.repeat == repeat) & (held.cell == cell) for cell in np.unique(held.cell)]
         pairs = [float((held.truth[cell] == 1).sum() * (held.truth[cell] == 0).sum()) for cell in cells]
         if not any(pairs):
             return None
