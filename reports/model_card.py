@@ -145,11 +145,23 @@ def _limits(facts: Facts) -> Iterator[str]:
     for endpoint in facts.endpoints:
         if not endpoint.discriminates:
             yield f"- {escape(endpoint.title)}: no evidence of discrimination in this cohort."
-    yield "- Internal cross-validation of one cohort. No external validation is part of this evaluation."
+    for how in dict.fromkeys(endpoint.folds.get("by", "folds") for endpoint in facts.endpoints):
+        yield f"- {_HELD_OUT.get(how, _HELD_OUT['folds'])}"
     yield "- Probabilities depend on this cohort's prevalence and on how its lesions were found and outlined."
     failed = sum(kind.n_rows for kind in facts.failures if kind.state == "failed")
     yield f"- {counted(failed, 'row')} failed in the extraction; the report lists each with its reason."
     yield ""
+
+
+_HELD_OUT = {
+    "folds": "Internal cross-validation of one cohort. No external validation is part of this evaluation.",
+    "person": "Internal cross-validation of one cohort, one patient held out at a time. No external validation.",
+    "site": "Each site was held out of the models that are judged on it; the sites are those of one study.",
+    "date": "Judged on patients seen later than those whom the models learned from, of the same cohort.",
+    "column": "Judged on a stated part of the cohort that the models did not learn from.",
+    "share": "Judged on one random part of one cohort. No external validation is part of this evaluation.",
+}
+"""How far the figures reach, by the kind of split."""
 
 
 def _provenance(facts: Facts, result: Result) -> Iterator[str]:

@@ -200,6 +200,16 @@ def test_the_explanation_names_what_it_explains(learner, words, tmp_path):
     assert page.by_id("shap_ranking").text.startswith(f"Explanation (SHAP) {words}")
 
 
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("folds", "Internal cross-validation"), ("site", "Each site was held out"), ("date", "seen later")],
+)
+def test_the_model_card_says_who_was_held_out(how, words):
+    result = make_result()
+    folds = {key: stated | {"by": how} for key, stated in result.folds.items()}
+    assert words in model_card(make_result(folds=folds))
+
+
 def test_wide_rates_are_explained_after_one_repeat_only(tmp_path):
     result = make_result()
     page = Page(write_report(result, tmp_path / "r.html").read_text(encoding="utf-8"))
