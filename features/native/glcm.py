@@ -42,7 +42,6 @@ FEATURES = {
 
 _MCC = list(FEATURES).index("MCC")
 _EPS = float(np.spacing(1.0))
-_EPS_IN_BITS = _EPS / float(np.log(2.0))
 # Eigenvalues closer than this many times the perturbation cannot be told apart by refining one of them.
 _SAFE_GAP = 100.0
 _NOTHING = 1e-13
@@ -90,7 +89,7 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
 def _features(p_all):  # type: ignore[no-untyped-def]  # noqa: C901
     n_directions, n, _ = p_all.shape
     out = np.full((n_directions, 24), np.nan)
-    px, py, log_x, log_y = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    px, py = np.empty(n), np.empty(n)
     plus, minus = np.empty(2 * n + 1), np.empty(n)
     for a in range(n_directions):
         p = p_all[a]
@@ -123,16 +122,13 @@ def _features(p_all):  # type: ignore[no-untyped-def]  # noqa: C901
         tendency = shade = prominence = covariance = 0.0
         hxy1 = hxy2 = 0.0
         for i in range(n):
-            log_x[i], log_y[i] = np.log2(px[i]), np.log2(py[i])
-        for i in range(n):
             if px[i] == 0.0:
                 continue
             for j in range(n):
                 m = px[i] * py[j]
                 if m == 0.0:
                     continue
-                # log2(m + eps): what is left out is below (eps / m)^2, which m makes nothing of.
-                log = log_x[i] + log_y[j] + _EPS_IN_BITS / m
+                log = np.log2(m + _EPS)
                 hxy2 -= m * log
                 v = p[i, j]
                 if v == 0.0:
