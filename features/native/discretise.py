@@ -75,19 +75,21 @@ def discretise(values: NDArray[Any], *, bin_width: float | None, bin_count: int 
     """
     edges = bin_edges(values, bin_width=bin_width, bin_count=bin_count).astype(np.float64)
     levels = np.empty(values.size, dtype=np.int32)
-    step = (edges[-2] - edges[0]) / max(len(edges) - 2, 1)
-    per_unit = 1 / step if step > 0 else 0.0
-    # Edges lie where equal bins have them, but for rounding; a value nearer to one than this is compared with it.
-    off = np.abs((edges[:-1] - edges[0]) * per_unit - np.arange(len(edges) - 1)).max()
-    _sort_in(values, edges, per_unit, 2 * off + 1e-9, levels)
+    _sort_in(values, edges, levels)
     return levels, int(levels.max())
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _sort_in(values, edges, per_unit, near, levels):  # type: ignore[no-untyped-def]
+def _sort_in(values, edges, levels):  # type: ignore[no-untyped-def]
     """Edges not above each value. The place is computed, and put right where rounding may miss it by one."""
     last = np.int32(edges.size - 1)
     first = edges[0]
+    step = (edges[-2] - first) / max(edges.size - 2, 1)
+    per_unit = 1 / step if step > 0 else 0.0
+    # Edges lie where equal bins have them, but for rounding; a value nearer to one than this is compared with it.
+    near = 1e-9
+    for k in range(last):
+        near = max(near, 1e-9 + 2 * abs((edges[k] - first) * per_unit - k))
     for start in range(0, values.size, _BLOCK):
         block, found = values[start : start + _BLOCK], levels[start : start + _BLOCK]
         unsure = False

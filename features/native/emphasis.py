@@ -91,3 +91,13 @@ def entries(matrix):  # type: ignore[no-untyped-def]
                 level[k], size[k], count[k] = i + 1, j + 1, matrix[i, j]
                 k += 1
     return level, size, count
+
+
+@numba.njit(cache=True, error_model="numpy")
+def measure_dense(matrices):  # type: ignore[no-untyped-def]
+    """The measures of each of several dense matrices (matrices, levels, sizes), shape (matrices, 16)."""
+    found = np.empty((len(matrices), 16))
+    for k in range(len(matrices)):
+        level, size, count = entries(matrices[k])
+        found[k] = measure_matrix(level, size, count, matrices.shape[1])
+    return found

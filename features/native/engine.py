@@ -95,10 +95,12 @@ class NativeEngine:
                     problems += self._classes(name, values, whole, image, found)
                 problems += [self._too_small(name, whole) for name in image.names if name not in given]
         found = self._convert(found, shape_mask)
-        bad = [name for name in self.names if name in found and not math.isfinite(found[name])]
-        if bad:
+        known = [(name, found[name]) for name in self.names if name in found]
+        finite = {name: value for name, value in known if math.isfinite(value)}
+        if len(finite) < len(known):
+            bad = [name for name, _ in known if name not in finite]
             problems.append(("feature.nonfinite", f"not a finite number: {listed(bad)}"))
-        return {name: found[name] for name in self.names if math.isfinite(found.get(name, math.nan))}, problems
+        return finite, problems
 
     def _classes(
         self, name: str, values: NDArray[Any], whole: Whole, image: ImageRequest, found: dict[str, float]

@@ -42,12 +42,13 @@ FEATURES = {
 
 _MCC = list(FEATURES).index("MCC")
 _EPS = float(np.spacing(1.0))
+_EPS_IN_BITS = _EPS / float(np.log(2.0))
 # Eigenvalues closer than this many times the perturbation cannot be told apart by refining one of them.
 _SAFE_GAP = 100.0
 _NOTHING = 1e-13
 
 
-def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: bool, n_present: int) -> F64:
+def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, n_present: int | None) -> F64:
     """The features in the order of :data:`FEATURES`.
 
     Parameters
@@ -58,10 +59,8 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
         Count each pair in both orders.
     weights : ndarray, shape (directions,), optional
         Add the directions up with these weights, instead of averaging features over them.
-    with_mcc : bool
-        MCC costs as much as the others together; nan without it.
-    n_present : int
-        Levels that the region has.
+    n_present : int, optional
+        Levels that the region has; without it there is no MCC (nan), which costs as much as the others together.
 
     Returns
     -------
@@ -77,11 +76,24 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
         return np.full(len(FEATURES), np.nan)
     p = pairs[there] / sums[there, None, None]
     found = _features(p)
-    if with_mcc:
+    if n_present is not None:
         found[:, _MCC] = correlation_coefficients(p, n_present)
-    defined = ~np.isnan(found)
-    count = defined.sum(axis=0)
-    mean: F64 = np.where(defined, found, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
+    mean: F64 = _mean(found)
+    return mean
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _mean(found):  # type: ignore[no-untyped-def]
+    """Mean of each column over the rows that have a value; nan where none has."""
+    mean = np.full(found.shape[1], np.nan)
+    for j in range(found.shape[1]):
+        n, total = 0, 0.0
+        for i in range(found.shape[0]):
+            if not np.isnan(found[i, j]):
+                n += 1
+                total += found[i, j]
+        if n > 0:
+            mean[j] = total / n
     return mean
 
 
@@ -89,7 +101,7 @@ def measure(pairs: F64, *, symmetrical: bool, weights: F64 | None, with_mcc: boo
 def _features(p_all):  # type: ignore[no-untyped-def]  # noqa: C901
     n_directions, n, _ = p_all.shape
     out = np.full((n_directions, 24), np.nan)
-    px, py = np.empty(n), np.empty(n)
+    px, py, log_x, log_y = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     plus, minus = np.empty(2 * n + 1), np.empty(n)
     for a in range(n_directions):
         p = p_all[a]
@@ -122,13 +134,16 @@ def _features(p_all):  # type: ignore[no-untyped-def]  # noqa: C901
         tendency = shade = prominence = covariance = 0.0
         hxy1 = hxy2 = 0.0
         for i in range(n):
+            log_x[i], log_y[i] = np.log2(px[i]), np.log2(py[i])
+        for i in range(n):
             if px[i] == 0.0:
                 continue
             for j in range(n):
                 m = px[i] * py[j]
                 if m == 0.0:
                     continue
-                log = np.log2(m + _EPS)
+                # log2(m + eps): what is left out is below (eps / m)^2, which m makes nothing of.
+                log = log_x[i] + log_y[j] + _EPS_IN_BITS / m
                 hxy2 -= m * log
                 v = p[i, j]
                 if v == 0.0:

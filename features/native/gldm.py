@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .emphasis import MEASURES, entries, measure_matrix
+from .emphasis import MEASURES, measure_dense
 
 F64 = NDArray[np.float64]
 
@@ -59,5 +59,5 @@ def measure(dependence: NDArray[np.int32]) -> F64:
     dependence : ndarray, shape (levels, neighbours + 1)
         Pixels of level i + 1 with j dependent neighbours.
     """
-    found: F64 = measure_matrix(*entries(dependence), dependence.shape[0])[ORDER]
+    found: F64 = measure_dense(dependence[None])[0, ORDER]
     return found

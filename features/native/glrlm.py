@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .emphasis import MEASURES, entries, measure_matrix
+from .emphasis import MEASURES, measure_dense
 
 F64 = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def measure(runs: NDArray[np.int32], *, weights: F64 | None) -> F64:
         Add the directions up with these weights, instead of averaging features over them.
     """
     matrices = runs if weights is None else np.tensordot(weights, runs, axes=1)[None]
-    found = np.array([measure_matrix(*entries(matrix), matrix.shape[0]) for matrix in matrices])
+    found = measure_dense(matrices)
     found = found[~np.isnan(found[:, 0])]
     if len(found) == 0:
         return np.full(len(FEATURES), np.nan)

@@ -5,6 +5,7 @@ Definitions: IBSI reference manual 3.8 and pyradiomics ``glszm``.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,11 +66,29 @@ def measure(small: NDArray[np.int32], level: NDArray[np.int32], size: NDArray[np
     level, size : ndarray, shape (zones,)
         Level and number of pixels of each zone that is larger.
     """
+    found: F64 = _measure(small, level, size)[ORDER]
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _measure(small, level, size):  # type: ignore[no-untyped-def]
+    """The measures of small and large zones together, the large ones sorted by size and level."""
     n_levels = small.shape[0]
-    found = entries(small)
-    if level.size:
-        key, number = np.unique(size.astype(np.int64) * (n_levels + 1) + level, return_counts=True)
-        large = key % (n_levels + 1), key // (n_levels + 1), number
-        found = tuple(np.concatenate([few, many]) for few, many in zip(found, large, strict=True))
-    values: F64 = measure_matrix(*found, n_levels)[ORDER]
-    return values
+    levels, sizes, counts = entries(small)
+    key = np.sort(size.astype(np.int64) * (n_levels + 1) + level)
+    n = 0
+    for k in range(key.size):
+        n += 1 if k == 0 or key[k] != key[k - 1] else 0
+    large = np.zeros((3, n))
+    at = -1
+    for k in range(key.size):
+        if k == 0 or key[k] != key[k - 1]:
+            at += 1
+            large[0, at], large[1, at] = key[k] % (n_levels + 1), key[k] // (n_levels + 1)
+        large[2, at] += 1
+    return measure_matrix(
+        np.concatenate((levels, large[0])),
+        np.concatenate((sizes, large[1])),
+        np.concatenate((counts, large[2])),
+        n_levels,
+    )

@@ -27,15 +27,16 @@ def measure(neighbours: F64) -> F64:
         Pixels of level i + 1, and the sum of their absolute differences from the mean of their neighbours; a pixel
         without neighbours adds no difference, but counts, as in pyradiomics.
     """
-    there = np.flatnonzero(neighbours[:, 0])
-    if there.size == 0:
-        return np.full(len(FEATURES), np.nan)
-    found: F64 = _features(neighbours[there, 0], neighbours[there, 1], there + 1.0)
+    found: F64 = _features(neighbours)
     return found
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _features(number, s, level):  # type: ignore[no-untyped-def]
+def _features(neighbours):  # type: ignore[no-untyped-def]
+    there = np.flatnonzero(neighbours[:, 0])
+    if there.size == 0:
+        return np.full(5, np.nan)
+    number, s, level = neighbours[there, 0], neighbours[there, 1], there + 1.0
     n_levels, n = number.size, number.sum()
     p = number / n
     ps, total = 0.0, 0.0

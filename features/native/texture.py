@@ -89,8 +89,7 @@ def _class(
             pairs,
             symmetrical=settings.symmetrical_glcm,
             weights=weights,
-            with_mcc="MCC" in names,
-            n_present=_n_present(pairs, framed),
+            n_present=_n_present(pairs, framed) if "MCC" in names else None,
         )
     if kind == "glrlm":
         runs = matrices.count_runs(framed, n_levels)
