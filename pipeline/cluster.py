@@ -141,6 +141,7 @@ def _arrived(ended: queue.SimpleQueue[Any]) -> Iterator[Any]:
 def _result(future: Any) -> Done | None:
     """What came of a task; None if several workers died on it."""
     import distributed
+    from distributed.comm import CommClosedError
 
     try:
         return future.result()  # type: ignore[no-any-return]
@@ -148,7 +149,7 @@ def _result(future: Any) -> Done | None:
         return None
     except CemradError:
         raise
-    except distributed.CancelledError as error:
+    except (distributed.CancelledError, CommClosedError) as error:
         raise _gone(error) from None
     except Exception as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
