@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff and mypy
 	  MYPYPATH="$$folder" "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
 	  --cache-dir "$(CURDIR)/.mypy_cache" -p cemrad; status=$$?; rm -r "$$folder"; exit $$status
 
-bench: $(STAMP)  ## how fast extraction is here, against pyradiomics and Nyxus (15 minutes on 2 cores)
+bench: $(STAMP)  ## how fast extraction is here, against pyradiomics and Nyxus (35 minutes on 2 cores)
 	$(BIN)/python tests/bench.py
 
 equality: $(STAMP)  ## the native engine against pyradiomics on whole pictures, every feature (20 minutes on 2 cores)
