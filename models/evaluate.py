@@ -164,7 +164,7 @@ def evaluate(
         cases=table.cases,
         clinical=table.values[table.columns_of("clinical")],
         failures=table.failures,
-        endpoints={design.name: design.summary() for design in designs},
+        endpoints={design.name: _summary(design, splits.get(design.name)) for design in designs},
         folds={
             design.name: {
                 "by": settings.split.by,
@@ -230,6 +230,14 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
     if not splits:
         raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
     return splits, problems
+
+
+def _summary(design: Design, made: Split | None) -> dict[str, Any]:
+    """What a result says about an endpoint: the cases that a model is judged on."""
+    if made is None or not made.n_training_only:
+        return design.summary()
+    held = design.rows.take(np.flatnonzero((made.assignment >= 0).any(axis=0)))
+    return design.summary() | {"n": len(held.y), "n_positive": int(held.y.sum()), "n_patients": len(set(held.persons))}
 
 
 def _never_held_out(design: Design, made: Split | None) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from cemrad.models.intervals import HeldOut, cv_auc, heldout_auc, influence
 from cemrad.models.metrics import delong
 from cemrad.models.outer import OuterSettings, deal
 from cemrad.models.scoring import held_out
+from cemrad.reports.page import write_report
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +124,17 @@ def evaluated(cohort, quick):
     return run
 
 
-def test_a_held_out_part_is_judged_by_one_model(cohort, evaluated):
+def test_a_held_out_part_is_judged_by_one_model(cohort, evaluated, tmp_path):
     result = evaluated(by="column", column="part", held_out=["test"])
     table = cohort[0]
     test = set(table.cases.index[table.cases["part"] == "test"])
     assert set(result.predictions["case_id"]) == test
     assert result.folds["malignancy"]["n_training_only"] == len(table.cases) - len(test)
+    stated = result.endpoints["malignancy"]
+    assert stated["n"] == len(test)
+    assert stated["n_positive"] == (cohort[1].loc[sorted(test), "malignancy"] == "malignant").sum()
+    assert stated["n_patients"] == table.cases.loc[sorted(test), "patient_id"].nunique()
+    assert "More repeats narrow them" not in write_report(result, tmp_path / "r.html").read_text(encoding="utf-8")
     reasons = result.exclusions.set_index("case_id")["reason"]
     assert set(reasons.index) == set(table.cases.index) - test
     assert set(reasons) == {"split.training: on the training side, never held out"}
