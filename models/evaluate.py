@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,7 +171,7 @@ def evaluate(
                 "sha256": made.sha256,
                 "n_folds": made.n_folds,
                 "n_repeats": made.n_repeats,
-                "n_training_only": made.n_training_only,
+                "n_training_only": int(made.training_only.sum()),
             }
             for design in designs
             if (made := splits.get(design.name)) is not None
@@ -234,15 +234,14 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
 
 def _summary(design: Design, made: Split | None) -> dict[str, Any]:
     """What a result says about an endpoint: the cases that a model is judged on."""
-    if made is None or not made.n_training_only:
+    if made is None:
         return design.summary()
-    held = design.rows.take(np.flatnonzero((made.assignment >= 0).any(axis=0)))
-    return design.summary() | {"n": len(held.y), "n_positive": int(held.y.sum()), "n_patients": len(set(held.persons))}
+    return replace(design, rows=design.rows.take(np.flatnonzero(~made.training_only))).summary()
 
 
 def _never_held_out(design: Design, made: Split | None) -> pd.DataFrame:
     """Cases that models learn from and that none is judged on."""
-    ids = [] if made is None else [made.case_ids[i] for i in np.flatnonzero((made.assignment < 0).all(axis=0))]
+    ids = [] if made is None else [made.case_ids[i] for i in np.flatnonzero(made.training_only)]
     reason = "split.training: on the training side, never held out"
     return pd.DataFrame({"endpoint": design.name, "case_id": ids, "reason": reason}, columns=EXCLUSION_COLUMNS)
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ..features.errors import EvaluationError, LeakageError, TableError
 
 _MAX_DRAWS = 25
+TRAINING_ONLY = -1
+"""In a split's assignment: never held out."""
 
 Ints = NDArray[np.int64]
 
@@ -30,7 +32,7 @@ class Split:
     persons : tuple of str
         Who each case belongs to; a person is never on both sides of a fold.
     assignment : ndarray of int, shape (n_repeats, n_cases)
-        The fold in which each case is held out; -1 where it never is.
+        The fold in which each case is held out; :data:`TRAINING_ONLY` where it never is.
     """
 
     case_ids: tuple[str, ...]
@@ -55,9 +57,9 @@ class Split:
         return int(self.assignment.max()) + 1
 
     @property
-    def n_training_only(self) -> int:
-        """Cases that no repeat holds out."""
-        return int((self.assignment < 0).all(axis=0).sum())
+    def training_only(self) -> NDArray[np.bool_]:
+        """Which cases no repeat holds out, shape (n_cases,)."""
+        return np.asarray((self.assignment == TRAINING_ONLY).all(axis=0))
 
     @property
     def sha256(self) -> str:

@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from ..features.errors import EvaluationError, LeakageError
 from ..features.settings import Settings, parse_settings
 from ..features.table import ColumnName
-from .folds import Ints, class_counts, seed_of, split
+from .folds import Ints, class_counts, inner_sides, seed_of
 from .learner import Array, Fitted, Learner, Params, probability
 from .learners import SHELF as LEARNERS
-from .metrics import youden_threshold
+from .metrics import log_loss, youden_threshold
 from .result import ARM_FAMILIES, ARMS
 from .selector import Selector
 from .selectors import SHELF as SELECTORS
@@ -221,16 +221,10 @@ def _inner_folds(train: Rows, families: set[str], selector: Selector, n_folds: i
         f"a model needs 2 patients of each class to learn from: there are {n_positive} with a positive "
         f"and {n_negative} with a negative case"
     )
-    if min(n_negative, n_positive) < 2:
-        raise shortage
-    n_folds = min(n_folds, n_negative, n_positive)
-    inner = split(train.case_ids, train.persons, train.y, n_folds=n_folds, seed=seed_of(seed, "inner"))
     folds = []
-    for number in range(inner.n_folds):
-        fit_at, at = inner.sides(0, number)
+    for fit_at, at in inner_sides(train.persons, train.y, n_folds, seed_of(seed, "inner")):
         fit = train.take(fit_at)
-        if len(np.unique(fit.y)) == 2:
-            folds.append(_InnerFold(fit, train.take(at), at, _select(fit, families, selector)))
+        folds.append(_InnerFold(fit, train.take(at), at, _select(fit, families, selector)))
     if len({truth for fold in folds for truth in fold.held.y.tolist()}) < 2:
         raise shortage
     return folds
@@ -254,7 +248,7 @@ def _fit_arm(
             row[fold.at] = learner.fit(fit, fold.fit.y, params, seed).margin(held)
     covered = ~np.isnan(out_of_fold[0])
     margins, truth = out_of_fold[:, covered], train.y[covered]
-    losses = (np.logaddexp(0, margins) - truth * margins).mean(axis=1)
+    losses = log_loss(truth, margins)
     best = int(np.argmin(losses))
     return FittedArm(
         arm=arm,

@@ -83,6 +83,17 @@ def average_precision(truth: Truth, score: Array, weights: Array) -> Array:
         return np.asarray((gained * precision).sum(axis=1) / found_at[:, -1], dtype=np.float64)
 
 
+def log_loss(truth: Truth, margin: Array) -> Array:
+    """Mean log loss of log odds, over the last axis.
+
+    Examples
+    --------
+    >>> log_loss(np.array([0, 1]), np.array([0.0, 0.0])).round(4)
+    np.float64(0.6931)
+    """
+    return np.asarray(np.logaddexp(0, margin) - truth * margin).mean(axis=-1)  # type: ignore[no-any-return]
+
+
 def weighted_mean(values: Array, weights: Array) -> Array:
     """Mean of `values` (n,) for each row of weights (n_draws, n); NaN where nothing weighs."""
     total = weights.sum(axis=1)

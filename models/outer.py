@@ -16,11 +16,9 @@ from pydantic import Field, model_validator
 
 from ..features.errors import EvaluationError
 from ..features.settings import Settings
-from .folds import Ints, Split, class_counts, split
+from .folds import TRAINING_ONLY, Ints, Split, class_counts, split
 from .fusion import Rows
 
-TRAINING_ONLY = -1
-"""In a split's assignment: never held out."""
 _SHOWN = 5
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
 from ..learner import Array, Params
-from .xgboost import SUFFIX, FittedTrees, bounded, restore
+from .xgboost import SUFFIX, FittedTrees, grow, restore
 
 __all__ = ["SUFFIX", "Learner", "Settings", "restore"]
 
@@ -49,15 +49,8 @@ class Learner:
 
     def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedTrees:
         """Fit one forest, single-threaded, so that any number of workers gives the same trees."""
-        import xgboost as xgb
-
         s = self.settings
         options = {
-            "objective": "binary:logistic",
-            "tree_method": "hist",
-            "nthread": 1,
-            "seed": seed % 2**31,
-            "base_score": float(np.mean(y)),
             "eta": 1.0,
             "num_parallel_tree": s.n_trees,
             "max_depth": params["max_depth"],
@@ -67,5 +60,4 @@ class Learner:
             "colsample_bynode": s.max_features or min(1.0, 1 / np.sqrt(max(x.shape[1], 1))),
             "max_bin": s.max_bin,
         }
-        data = xgb.DMatrix(bounded(x), label=y, nthread=1)
-        return FittedTrees(xgb.train(options, data, num_boost_round=1), x.shape[1])
+        return grow(x, y, options, 1, seed)

@@ -55,15 +55,8 @@ class Learner:
 
     def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedTrees:
         """Fit one booster, single-threaded, so that any number of workers gives the same trees."""
-        import xgboost as xgb
-
         s = self.settings
         options = {
-            "objective": "binary:logistic",
-            "tree_method": "hist",
-            "nthread": 1,
-            "seed": seed % 2**31,
-            "base_score": float(np.mean(y)),
             "eta": params["learning_rate"],
             "max_depth": params["max_depth"],
             "min_child_weight": params["min_child_weight"],
@@ -72,8 +65,22 @@ class Learner:
             "colsample_bytree": s.colsample_bytree,
             "max_bin": s.max_bin,
         }
-        data = xgb.DMatrix(bounded(x), label=y, nthread=1)
-        return FittedTrees(xgb.train(options, data, num_boost_round=params["n_rounds"]), x.shape[1])
+        return grow(x, y, options, params["n_rounds"], seed)
+
+
+def grow(x: Array, y: NDArray[np.int64], options: Params, n_rounds: int, seed: int) -> FittedTrees:
+    """Trees on the logistic loss, single-threaded, starting from the training side's prevalence."""
+    import xgboost as xgb
+
+    fixed = {
+        "objective": "binary:logistic",
+        "tree_method": "hist",
+        "nthread": 1,
+        "seed": seed % 2**31,
+        "base_score": float(np.mean(y)),
+    }
+    data = xgb.DMatrix(_bounded(x), label=y, nthread=1)
+    return FittedTrees(xgb.train({**fixed, **options}, data, num_boost_round=n_rounds), x.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class FittedTrees:
         """Log odds, computed by xgboost in single precision."""
         import xgboost as xgb
 
-        data = xgb.DMatrix(bounded(x), nthread=1)
+        data = xgb.DMatrix(_bounded(x), nthread=1)
         return np.asarray(self.booster.predict(data, output_margin=True), dtype=np.float64)
 
     def gains(self) -> Array:
@@ -98,7 +105,7 @@ class FittedTrees:
     def explain(self, x: Array) -> tuple[Array, Array]:
         """Path-dependent TreeSHAP (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9)."""
         explainer = _tree_explainer()(self.booster)
-        values = np.asarray(explainer.shap_values(bounded(x)), dtype=np.float64)
+        values = np.asarray(explainer.shap_values(_bounded(x)), dtype=np.float64)
         return values, np.full(len(x), float(np.ravel(explainer.expected_value)[0]))
 
     def state(self) -> bytes:
@@ -145,7 +152,7 @@ def _is_sound(tree: Mapping[str, Any], n_features: int) -> bool:
     return bool(((leaf | inner) & (feature >= 0) & (feature < n_features)).all())
 
 
-def bounded(x: Array) -> Array:
+def _bounded(x: Array) -> Array:
     """Values that xgboost can hold: it keeps single precision and refuses what becomes infinite there."""
     return np.clip(x, -_FLOAT32_MAX, _FLOAT32_MAX)
 

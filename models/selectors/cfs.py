@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from .relevance import ranked
-from .spearman import unit_ranks
+from .relevance import ranked, unit_ranks
 
 Array = NDArray[np.float64]
 

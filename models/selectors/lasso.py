@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
 from ..folds import Ints, inner_sides
+from ..metrics import log_loss
 from ..standard import Standard
 from .anova import f_test
 
@@ -64,8 +65,7 @@ class Selector:
             known, new = standard.apply(x[fit]), standard.apply(x[held])
             for k, inverse in enumerate(grid):
                 coefficients, intercept = fit_lasso(known, y[fit], inverse, s.seed)
-                margin = new @ coefficients + intercept
-                row[k] = (np.logaddexp(0, margin) - y[held] * margin).mean()
+                row[k] = log_loss(y[held], new @ coefficients + intercept)
         mean = losses.mean(axis=0)
         best = int(mean.argmin())
         if s.rule == "1se":

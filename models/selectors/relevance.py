@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import strongest_first
 
 Array = NDArray[np.float64]
+
+BLOCK = 512
+"""Features that are compared with all others at once: thousands of features squared fill a memory."""
 
 
 class Settings(BaseSettings):
@@ -45,8 +49,8 @@ class Selector:
         z[present.mean(axis=1) < 1 - self.settings.max_missing] = 0
         z[commonest > self.settings.max_same * present.sum(axis=1)] = 0
         order = np.argsort(-z, kind="stable")[: max(self.settings.n_considered, self.settings.n_features)]
-        order = order[z[order] > 0] if z.any() else order[:1]  # a block that has a column keeps one
-        kept = distinct(ranks[order], self.settings.max_correlation, self.settings.n_features)
+        order = strongest_first(order, z, len(order))
+        kept = distinct(unit_ranks(ranks[order]), self.settings.max_correlation, self.settings.n_features)
         return order[kept]
 
 
@@ -89,16 +93,24 @@ def relevance(ranks: Array, y: NDArray[np.int64]) -> Array:
     return np.where((n1 > 0) & (n0 > 0), z, 0.0)
 
 
-def distinct(ranks: Array, limit: float, n_wanted: int) -> NDArray[np.int64]:
-    """Rows, in order, whose |correlation| with every row kept before is at most `limit`."""
-    centred = ranks - np.nanmean(ranks, axis=1, keepdims=True) if len(ranks) else ranks
-    centred = np.nan_to_num(centred, nan=0.0)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    alike = np.abs(centred @ centred.T)
+def unit_ranks(ranks: Array) -> Array:
+    """Ranks of each feature (a row) centred and of length 1; a constant feature is 0 throughout."""
+    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=1, keepdims=True))
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.where(length > 0, length, 1.0), dtype=np.float64)
+
+
+def distinct(unit: Array, limit: float, n_wanted: int) -> NDArray[np.int64]:
+    """The first rows, in order, whose |correlation| with every row kept before is at most `limit`."""
     kept: list[int] = []
-    for row in range(len(ranks)):
-        if len(kept) == n_wanted:
+    for start in range(0, len(unit), BLOCK):
+        if len(kept) >= n_wanted:
             break
-        if not kept or alike[row, kept].max() <= limit:
-            kept.append(row)
-    return np.array(kept, dtype=np.int64)
+        block = unit[start : start + BLOCK]
+        free: NDArray[np.bool_] = np.all(np.abs(block @ unit[kept].T) <= limit, axis=1)
+        among: NDArray[np.bool_] = np.abs(block @ block.T) > limit
+        for i in np.flatnonzero(free):
+            if free[i]:
+                kept.append(start + int(i))
+                free[i + 1 :] &= ~among[i, i + 1 :]
+    return np.array(kept[:n_wanted], dtype=np.int64)

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from .relevance import ranked, relevance
+from .relevance import BLOCK, distinct, ranked, relevance, unit_ranks
 
 Array = NDArray[np.float64]
-
-_BLOCK = 512
 
 
 class Settings(BaseSettings):
@@ -46,31 +44,10 @@ class Selector:
             order = np.argsort(-relevance(ranks, y), kind="stable")
         else:
             order = np.argsort(_summed_likeness(unit), kind="stable")
-        return order[_greedy(unit[order], self.settings.max_correlation)]
-
-
-def unit_ranks(ranks: Array) -> Array:
-    """Ranks of each feature (a row) centred and of length 1; a constant feature is 0 throughout."""
-    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=1, keepdims=True))
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(centred / np.where(length > 0, length, 1.0), dtype=np.float64)
+        return order[distinct(unit[order], self.settings.max_correlation, len(order))]
 
 
 def _summed_likeness(unit: Array) -> Array:
     """Sum of each feature's |Spearman| with all, a block at a time: thousands of features squared fill a memory."""
-    blocks = [np.abs(unit[at : at + _BLOCK] @ unit.T).sum(axis=1) for at in range(0, len(unit), _BLOCK)]
+    blocks = [np.abs(unit[at : at + BLOCK] @ unit.T).sum(axis=1) for at in range(0, len(unit), BLOCK)]
     return np.concatenate(blocks)
-
-
-def _greedy(unit: Array, limit: float) -> NDArray[np.int64]:
-    """Rows, in order, whose |correlation| with every row kept before is at most `limit`."""
-    kept: list[int] = []
-    for start in range(0, len(unit), _BLOCK):
-        block = unit[start : start + _BLOCK]
-        free: NDArray[np.bool_] = np.all(np.abs(block @ unit[kept].T) <= limit, axis=1)
-        among: NDArray[np.bool_] = np.abs(block @ block.T) > limit
-        for i in np.flatnonzero(free):
-            if free[i]:
-                kept.append(start + int(i))
-                free[i + 1 :] &= ~among[i, i + 1 :]
-    return np.array(kept, dtype=np.int64)
