@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ class Selector(Protocol):
             Without it, each row is a person of its own.
         """
         ...
+
+
+class OfSettings:
+    """A selector with settings, which is asked only where a block has columns."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def choose(self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+        """Positions of the features to keep, as :meth:`Selector.choose`."""
+        return self._chosen(x, y, persons) if x.shape[1] else np.empty(0, dtype=np.int64)
+
+    def _chosen(self, x: NDArray[np.float64], y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
+        raise NotImplementedError
 
 
 def strongest_first(order: NDArray[np.int64], strength: NDArray[np.float64], n: int) -> NDArray[np.int64]:

@@ -57,7 +57,7 @@ def test_of_a_linear_model_the_values_are_exact():
     moved = x.copy()
     moved[:, 3] = np.nan_to_num(x[:, 3]) + 1
     step = model.explain(moved)[0][:, 3] - model.explain(np.where(np.isnan(x), 0, x))[0][:, 3]
-    np.testing.assert_allclose(step, model.coefficients[3] / model.scale[3], atol=1e-12)
+    np.testing.assert_allclose(step, model.coefficients[3] / model.standard.scale[3], atol=1e-12)
     np.testing.assert_allclose(base + values.sum(axis=1), model.margin(x), atol=1e-12)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,22 +43,14 @@ class Learner:
         model = LogisticRegression(
             C=params["inverse_penalty"], max_iter=self.settings.max_iterations, random_state=seed % 2**31
         ).fit(standard.apply(x), y)
-        return FittedLine(
-            standard.median,
-            standard.mean,
-            standard.scale,
-            model.coef_[0].astype(float),
-            float(model.intercept_[0]),
-        )
+        return FittedLine(standard, model.coef_[0].astype(float), float(model.intercept_[0]))
 
 
 @dataclass(frozen=True, eq=False)
 class FittedLine:
     """``intercept + sum of coefficient * (value - mean) / scale``, the median where a value is missing."""
 
-    median: Array
-    mean: Array
-    scale: Array
+    standard: Standard
     coefficients: Array
     intercept: float
 
@@ -76,12 +68,12 @@ class FittedLine:
 
     def state(self) -> bytes:
         """All numbers as JSON, exact to the last bit."""
-        values = {name: value.tolist() for name, value in asdict(self).items() if name != "intercept"}
+        arrays = {**vars(self.standard), "coefficients": self.coefficients}
+        values = {name: value.tolist() for name, value in arrays.items()}
         return json.dumps(values | {"intercept": self.intercept}, sort_keys=True).encode()
 
     def _terms(self, x: Array) -> Array:
-        filled = np.where(np.isnan(x), self.median, x)
-        return np.asarray((filled - self.mean) / self.scale * self.coefficients, dtype=np.float64)
+        return np.asarray(self.standard.apply(x) * self.coefficients, dtype=np.float64)
 
 
 def restore(state: bytes) -> FittedLine:
@@ -100,4 +92,4 @@ def restore(state: bytes) -> FittedLine:
         raise BundleError("a model is not a logistic regression of this package; the bundle is damaged") from None
     if not median.shape == mean.shape == scale.shape == coefficients.shape == (median.size,):
         raise BundleError("a logistic regression's parts differ in length; the bundle is damaged")
-    return FittedLine(median, mean, scale, coefficients, intercept)
+    return FittedLine(Standard(median, mean, scale), coefficients, intercept)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from ..selector import strongest_first
+from ..selector import OfSettings, strongest_first
 from ..standard import Standard
 
 Array = NDArray[np.float64]
@@ -22,16 +22,13 @@ class Settings(BaseSettings):
     max_p: float = Field(default=1.0, gt=0, le=1, description="p value above which a feature goes; 1 for no test")
 
 
-class Selector:
+class Selector(OfSettings):
     """Largest F first (scikit-learn's ``f_classif``), the median in place of missing values."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, largest F first."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         f, p = f_test(x, y)
         order = np.argsort(-f, kind="stable").astype(np.int64)
         return strongest_first(order, np.where(p <= self.settings.max_p, f, 0.0), self.settings.n_features)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import OfSettings
 from .relevance import ranked, unit_ranks
 
 Array = NDArray[np.float64]
@@ -27,16 +28,13 @@ class Settings(BaseSettings):
     patience: int = Field(default=5, ge=1, description="expansions without gain after which the search ends")
 
 
-class Selector:
+class Selector(OfSettings):
     """Best-first search by merit."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, most correlated with the outcome first."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         unit = unit_ranks(ranked(np.ascontiguousarray(x.T))[0])
         outcome = unit_ranks(ranked(y[None, :].astype(np.float64))[0])[0]
         with_class = np.abs(unit @ outcome)

@@ -12,6 +12,7 @@ from pydantic import Field
 from ...features.settings import Settings as BaseSettings
 from ..folds import Ints, inner_sides
 from ..metrics import log_loss
+from ..selector import OfSettings
 from ..standard import Standard
 from .anova import f_test
 
@@ -32,19 +33,16 @@ class Settings(BaseSettings):
     seed: int = Field(default=2026, ge=0)
 
 
-class Selector:
+class Selector(OfSettings):
     """LASSO (Tibshirani 1996) on standard scores, features with a coefficient kept, the largest first.
 
     Where no penalty keeps a feature, or there are too few persons to cross-validate, the one of the largest F stays.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: Truth, persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: Truth, persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, the largest coefficient first."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         size = np.zeros(x.shape[1])
         sides = inner_sides(persons, y, self.settings.n_folds, self.settings.seed)
         if sides:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import OfSettings
 from ..standard import Standard
 
 Array = NDArray[np.float64]
@@ -33,16 +34,13 @@ class Settings(BaseSettings):
     n_considered: int = Field(default=500, ge=1, description="most relevant features that may join")
 
 
-class Selector:
+class Selector(OfSettings):
     """Greedy forward selection by MID or MIQ."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, in the order in which they joined."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         levels = levels_of(x, self.settings.width)
         told = information(levels, y)
         order = np.argsort(-told, kind="stable")[: max(self.settings.n_considered, self.settings.n_features)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from ..selector import strongest_first
+from ..selector import OfSettings, strongest_first
 from ..standard import Standard
 
 Array = NDArray[np.float64]
@@ -23,19 +23,16 @@ class Settings(BaseSettings):
     seed: int = Field(default=2026, ge=0, description="of the noise that tells equal values apart")
 
 
-class Selector:
+class Selector(OfSettings):
     """Largest mutual information first: scikit-learn's ``mutual_info_classif`` (Ross 2014,
     doi 10.1371/journal.pone.0087357), the median in place of missing values."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, the most telling first."""
         from sklearn.feature_selection import mutual_info_classif
 
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         s = self.settings
         least = int(min((y == 0).sum(), (y == 1).sum()))
         told = mutual_info_classif(

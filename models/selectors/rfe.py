@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
 from ..folds import inner_sides
+from ..selector import OfSettings
 from ..standard import Standard
 from .anova import f_test
 
@@ -32,18 +33,17 @@ class Settings(BaseSettings):
     seed: int = Field(default=2026, ge=0)
 
 
-class Selector:
+class Selector(OfSettings):
     """scikit-learn's ``RFE`` and ``RFECV`` (ROC AUC) on standard scores."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, the largest F first."""
         from sklearn.feature_selection import RFE, RFECV
 
         s = self.settings
-        f, _ = f_test(x, y) if x.shape[1] else (np.zeros(0), None)
+        f, _ = f_test(x, y)
         order = np.argsort(-f, kind="stable").astype(np.int64)[: max(s.n_considered, s.n_features)]
         if len(order) <= s.n_features:
             return order

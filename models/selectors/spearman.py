@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import OfSettings
 from .relevance import BLOCK, distinct, ranked, relevance, unit_ranks
 
 Array = NDArray[np.float64]
@@ -25,19 +26,16 @@ class Settings(BaseSettings):
     )
 
 
-class Selector:
+class Selector(OfSettings):
     """Greedy pruning: features come in the order of preference, and each stays if no one before it is alike.
 
     A missing value counts as an average rank.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, the preferred first."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         ranks, _ = ranked(np.ascontiguousarray(x.T))
         unit = unit_ranks(ranks)
         if self.settings.keep == "relevant":

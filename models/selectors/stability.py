@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import OfSettings
 from ..standard import Standard
 from .anova import f_test
 
@@ -30,19 +31,16 @@ class Settings(BaseSettings):
     seed: int = Field(default=2026, ge=0)
 
 
-class Selector:
+class Selector(OfSettings):
     """The first features of the LASSO path (least-angle regression on the outcome) of each half of the persons.
 
     Where none is stable enough, the most stable one stays.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, the most stable first."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         share = self.shares(x, y, persons)
         strength = f_test(x, y)[0]
         order = np.lexsort((-strength, -share))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
+from ..selector import OfSettings
 
 Array = NDArray[np.float64]
 
@@ -19,20 +20,17 @@ class Settings(BaseSettings):
     threshold: float = Field(default=0.01, ge=0, le=0.25, description="least variance of the values scaled to 0 to 1")
 
 
-class Selector:
+class Selector(OfSettings):
     """Keeps what varies, without a look at the outcome.
 
     Variances of raw features have units and cannot be compared; each feature is brought to the range 0 to 1 first.
     Of features that all fall short, the one that varies most is kept.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    settings: Settings
 
-    def choose(self, x: Array, y: NDArray[np.int64], persons: Sequence[str] = ()) -> NDArray[np.int64]:
+    def _chosen(self, x: Array, y: NDArray[np.int64], persons: Sequence[str]) -> NDArray[np.int64]:
         """Positions of the features to keep, in their order."""
-        if not x.shape[1]:
-            return np.empty(0, dtype=np.int64)
         low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
         span = np.where(high > low, high - low, 1.0)
         scaled = (x - low) / span
