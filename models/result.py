@@ -23,6 +23,8 @@ from ..features.whole import Writer, write_whole
 
 MAX_CROPS_BYTES, MAX_CROPS = 1024 * 2**20, 50_000
 """Most that the stored crops may unpack to, and most of them."""
+TABLE = "table_"
+"""What the file name of a further table begins with."""
 
 ARMS = ("clinical", "radiomics", "deep", "fused", "fused+clinical")
 """The arms of an evaluation, by the families of features that each may use."""
@@ -108,6 +110,9 @@ class Result:
         What the reader's page shows; may be empty (a table has no pixels) or hold only some cases.
     provenance : dict
         Versions, settings, seeds, weights, times; JSON values only.
+    tables : mapping of str to DataFrame
+        Further findings, each under a name and with columns that stand beside what makes it: a calibration
+        curve, an audit. A result without one of them is whole.
     """
 
     name: str
@@ -127,12 +132,14 @@ class Result:
     cohort: dict[str, Any] = field(default_factory=dict)
     crops: Mapping[str, Mapping[str, Crop]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write the result beside the other files of a run.
 
         Numbers go to Parquet, who and why to CSV, metrics and differences to ``metrics.json``,
-        crops to ``crops.npz``, the rest to ``result.json``.
+        crops to ``crops.npz``, each further table to ``table_NAME.parquet``, the rest to ``result.json``.
+        Further tables that an earlier result left in the folder go.
         """
         metrics = {name: _records(getattr(self, name)) for name in _JSON_TABLES}
         others = {name: getattr(self, name) for name in _JSON_FIELDS}
@@ -146,8 +153,12 @@ class Result:
             "metrics.json": partial(_write_json, values=metrics),
             "result.json": partial(_write_json, values=others),
             "crops.npz": partial(_save_crops, crops=self.crops),
+            **{f"{TABLE}{name}.parquet": partial(write_parquet, t, index=False) for name, t in self.tables.items()},
         }
         write_whole(folder, writers)
+        for path in folder.glob(f"{TABLE}*.parquet"):
+            if path.name not in writers:
+                path.unlink()
 
     @classmethod
     def load(cls, folder: Path) -> Result:
@@ -179,6 +190,10 @@ class Result:
                 cases=read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None),
                 failures=read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS),
                 crops=_load_crops(folder / "crops.npz"),
+                tables={
+                    path.stem.removeprefix(TABLE): read_parquet(path)
+                    for path in sorted(folder.glob(f"{TABLE}*.parquet"))
+                },
             )
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise TableError(f"{folder}: the stored evaluation cannot be read: {error}") from None

@@ -19,7 +19,7 @@ from ..features.table import FeatureTable, read_text_csv
 from ..features.whole import UNFINISHED, write_whole
 from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
-from ..models.result import Result
+from ..models.result import TABLE, Result
 from ..models.train import train
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
@@ -103,7 +103,7 @@ class Run:
             LOG.info("%s: the set of features changed; what it does not touch is taken from the last run", folder)
         cohort = read_cohort(study)
         hold(folder)
-        for name in OUTPUTS:
+        for name in (*OUTPUTS, *(path.name for path in folder.glob(f"{TABLE}*.parquet"))):
             (folder / name).unlink(missing_ok=True)
             (folder / name).with_name(f"{UNFINISHED}{Path(name).name}").unlink(missing_ok=True)
         run = cls(study, cohort, cohort.labels(), commands=[_command()])

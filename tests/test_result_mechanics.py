@@ -87,3 +87,14 @@ def test_crops_that_are_no_honest_archive_are_refused(result, tmp_path, name, co
         archive.writestr(name, content)
     with pytest.raises(TableError, match=message):
         Result.load(tmp_path)
+
+
+def test_further_tables_survive_and_go_with_a_later_result(result, tmp_path):
+    curve = pd.DataFrame({"endpoint": ["=er"], "predicted": [0.5], "n": [3]})
+    replace(result, tables={"calibration": curve, "audit": curve[:0]}).save(tmp_path)
+    again = Result.load(tmp_path)
+    assert list(again.tables) == ["audit", "calibration"]
+    pd.testing.assert_frame_equal(again.tables["calibration"], curve)
+    result.save(tmp_path)
+    assert Result.load(tmp_path).tables == {}
+    assert not list(tmp_path.glob("table_*"))
