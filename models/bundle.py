@@ -18,10 +18,10 @@ from ..features.archive import require_safe_members
 from ..features.errors import ArchiveError, BundleError
 from ..features.table import ColumnName, FeatureTable
 from ..features.whole import write_whole
+from .blend import restorer
 from .design import IMAGE_FAMILIES
 from .explain import explain
 from .learner import Array, Fitted, probability
-from .learners import SHELF as LEARNERS
 
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -47,7 +47,7 @@ class BundledModel:
     threshold : float
         Probability from which a case is called positive.
     learner : str
-        Part that fitted it and can restore it.
+        Part that fitted it and can restore it; ``blend`` for several models in one.
     fitted : Fitted
     training : mapping
         Counts, chosen parameters and inner log loss.
@@ -336,7 +336,7 @@ def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str)
     if _sha256(state) != item["sha256"]:
         raise BundleError(f"{where}: the model of {item['endpoint']} was altered or is missing; get the bundle again")
     features = tuple(map(str, item["features"]))
-    fitted: Fitted = LEARNERS.take(str(item["learner"])).restore(state)
+    fitted: Fitted = restorer(str(item["learner"])).restore(state)
     if len(fitted.gains()) != len(features):
         raise BundleError(f"{where}: the model of {item['endpoint']} does not take the {len(features)} features listed")
     low, high = (np.array(item[name], dtype=np.float64) for name in ("low", "high"))
@@ -361,7 +361,7 @@ def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str)
 
 
 def _suffix(learner: str) -> str:
-    return str(LEARNERS.take(learner).SUFFIX)
+    return str(restorer(learner).SUFFIX)
 
 
 def _plain(values: Array) -> list[float | None]:

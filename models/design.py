@@ -12,8 +12,8 @@ import pandas as pd
 from ..features.errors import StudyError, TableError
 from ..features.table import ColumnName, FeatureTable
 from .folds import persons_of
-from .fusion import Rows, rows_of
 from .result import ARM_FAMILIES, EXCLUSION_COLUMNS
+from .rows import Rows, rows_of
 from .target import Endpoint, plain, resolve_endpoint
 
 IMAGE_FAMILIES = ("radiomics", "deep")

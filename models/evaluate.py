@@ -15,10 +15,11 @@ from pydantic import Field, field_validator
 
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
+from .arm import FittedArm, possible_arms
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
 from .folds import Ints, Split, seed_of
-from .fusion import FittedArm, FusionSettings, fit_arms, possible_arms
+from .fusion import FusionSettings, fit_arms
 from .learner import Array, probability
 from .outer import OuterSettings, deal
 from .result import (
@@ -209,7 +210,7 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
     outcomes = {}
     for arm, model in fitted.items():
         margin = model.held_out_margin(new)
-        values = new.features(model.features)
+        values = model.inputs(new)
         outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
     return FoldOutcome(job, outcomes, refused)
 

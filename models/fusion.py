@@ -1,44 +1,64 @@
-"""Fusion inside a fold: constant columns out, selection per block, one learner over what is left."""
+"""Fusion inside a fold: constant columns out, selection per block, then one learner over all blocks or one for each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..features.errors import EvaluationError, LeakageError
+from ..features.errors import EvaluationError
 from ..features.settings import Settings, parse_settings
-from ..features.table import ColumnName
+from .arm import FittedArm
+from .balance import Balance, fit_balanced
+from .blend import Blend, join
 from .folds import Ints, class_counts, inner_sides, seed_of
 from .learner import Array, Fitted, Learner, Params, probability
 from .learners import SHELF as LEARNERS
 from .metrics import log_loss, youden_threshold
-from .result import ARM_FAMILIES, ARMS
+from .presets import with_preset
+from .result import ARM_FAMILIES
+from .rows import Rows, varies
 from .selector import Selector
 from .selectors import SHELF as SELECTORS
+from .tuning import Search, require_optuna, tune
+
+Rule = Literal["early", "mean", "average", "vote", "stacked"]
+Preset = Literal["fast", "standard", "thorough"]
 
 
 class FusionSettings(Settings):
     """How a model is made from a training side, whichever side that is."""
 
     seed: int = Field(default=2026, ge=0)
+    preset: Preset = Field(default="standard", description="sets what the study does not state")
     inner_folds: int = Field(default=3, ge=2, le=20, description="folds inside the training side, for tuning")
-    n_candidates: int = Field(default=4, ge=1, description="parameter sets tried: the first and a random rest")
+    n_candidates: int = Field(default=4, ge=1, le=1000, description="parameter sets tried: the usual one and others")
+    search: Search = Field(default="grid", description="where the others come from: the learner's grid, or Optuna")
+    fusion: Rule = Field(
+        default="early",
+        description="early: one learner over all blocks; mean (of log odds), average (of probabilities), vote and "
+        "stacked (a logistic regression): one learner for each block",
+    )
+    balance: Balance = Field(default="none", description="of classes, within the training side")
     selector: str = "relevance"
     selector_settings: dict[str, Any] = Field(default_factory=dict)
     learner: str = "xgboost"
     learner_settings: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        return with_preset(values, cls.model_fields) if isinstance(values, dict) else values
+
     @model_validator(mode="after")
     def _parts_exist(self) -> Self:
         self.make_selector()
         self.make_learner()
+        if self.search == "optuna":
+            require_optuna()
         return self
 
     def make_selector(self) -> Selector:
@@ -58,117 +78,14 @@ class FusionSettings(Settings):
         return chosen
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Cases that may be learned from, or be predicted: numbers, truth and whose they are.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n_cases, n_columns)
-        NaN where missing.
-    y : ndarray of int, shape (n_cases,)
-    case_ids, persons : tuple of str
-    columns : tuple of str
-        ``family:picture:feature``.
-    """
-
-    x: Array
-    y: Ints
-    case_ids: tuple[str, ...]
-    persons: tuple[str, ...]
-    columns: tuple[str, ...]
-
-    def take(self, at: Ints) -> Rows:
-        """The cases at these positions."""
-        ids = tuple(self.case_ids[i] for i in at)
-        return replace(self, x=self.x[at], y=self.y[at], case_ids=ids, persons=tuple(self.persons[i] for i in at))
-
-    def features(self, names: Sequence[str]) -> Array:
-        """The columns of these names, in this order."""
-        places = _places(self.columns)
-        return self.x[:, [places[name] for name in names]]
-
-    def block(self, family: str) -> Ints:
-        """Places of the columns of one family."""
-        return _blocks(self.columns)[family]
-
-
-@lru_cache(maxsize=8)
-def _places(columns: tuple[str, ...]) -> Mapping[str, int]:
-    return {name: at for at, name in enumerate(columns)}
-
-
-@lru_cache(maxsize=8)
-def _blocks(columns: tuple[str, ...]) -> Mapping[str, Ints]:
-    families = np.array([ColumnName.parse(name).family for name in columns])
-    return {str(family): np.flatnonzero(families == family) for family in dict.fromkeys(families.tolist())}
-
-
-@dataclass(frozen=True, eq=False)
-class FittedArm:
-    """A model of one arm, with everything that was fixed while it was fitted.
-
-    Parameters
-    ----------
-    arm : str
-    features : tuple of str
-        Names of the columns it takes, in its order.
-    model : Fitted
-    threshold : float
-        Probability from which a case is called positive: Youden's, on out-of-fold predictions of
-        the inner folds.
-    params : mapping
-        The candidate that the inner folds chose.
-    inner_loss : float
-        Its log loss there.
-    persons : frozenset of str
-        Whom it has seen.
-    """
-
-    arm: str
-    features: tuple[str, ...]
-    model: Fitted
-    threshold: float
-    params: Params
-    inner_loss: float
-    persons: frozenset[str]
-
-    def held_out_margin(self, rows: Rows) -> Array:
-        """Log odds of cases that must be new to the model.
-
-        Raises
-        ------
-        LeakageError
-            If the model has seen one of their persons.
-        """
-        known = sorted(self.persons.intersection(rows.persons))
-        if known:
-            raise LeakageError(f"the model was fitted on {len(known)} of the persons it is evaluated on: {known[:5]}")
-        return self.model.margin(rows.features(self.features))
-
-
-def possible_arms(columns: Iterable[str], arms: Sequence[str] = ARMS) -> tuple[list[str], dict[str, str]]:
-    """Arms that these columns allow, and for each of the others what it lacks.
-
-    Examples
-    --------
-    >>> possible_arms(["radiomics:RC_CC:f", "clinical:case:age"], ["radiomics", "fused"])
-    (['radiomics'], {'fused': 'no deep columns'})
-    """
-    families = {ColumnName.parse(name).family for name in columns}
-    lacks = {arm: [family for family in ARM_FAMILIES[arm] if family not in families] for arm in arms}
-    absent = {arm: f"no {' and no '.join(names)} columns" for arm, names in lacks.items() if names}
-    return [arm for arm in arms if arm not in absent], absent
-
-
 def fit_arms(
     train: Rows, arms: Sequence[str], settings: FusionSettings, seed: int
 ) -> tuple[dict[str, FittedArm], dict[str, str]]:
     """Fit every arm on the same cases.
 
     Selection sees each block alone, so its outcome is shared by the arms that use the block. The
-    inner folds select anew; their out-of-fold predictions choose the parameters by log loss, and
-    then the threshold.
+    inner folds select anew; their out-of-fold predictions choose the parameters by log loss, then how blocks
+    are joined where each has a model of its own, and then the threshold.
 
     Parameters
     ----------
@@ -190,17 +107,25 @@ def fit_arms(
     EvaluationError
         If there are too few persons of a class to learn from.
     """
-    families = {family for arm in arms for family in ARM_FAMILIES[arm]}
-    selector, learner = settings.make_selector(), settings.make_learner()
-    folds = _inner_folds(train, families, selector, settings.inner_folds, seed)
-    whole = _select(train, families, selector)
+    every = {family for arm in arms for family in ARM_FAMILIES[arm]}
+    selector = settings.make_selector()
+    folds = _inner_folds(train, every, selector, settings.inner_folds, seed)
+    side = _Side(train, _select(train, every, selector), folds, settings, settings.make_learner())
+    parts: dict[str, _Part] = {}
     fitted, refused = {}, {}
     for arm in arms:
-        if all(_joined(arm, chosen) for chosen in (whole, *(fold.chosen for fold in folds))):
-            candidates = _candidates(learner, settings.n_candidates, seed_of(seed, arm, "candidates"))
-            fitted[arm] = _fit_arm(arm, train, _joined(arm, whole), folds, learner, candidates, seed_of(seed, arm))
-        else:
-            refused[arm] = "no column varies within the training side of a fold"
+        blocks = (
+            {arm: ARM_FAMILIES[arm]} if settings.fusion == "early" else {name: (name,) for name in ARM_FAMILIES[arm]}
+        )
+        empty = [name for name, of in blocks.items() if not side.varies(of)]
+        if empty:
+            where = "" if empty == [arm] else f" in the block {empty[0]}"
+            refused[arm] = f"no column varies within the training side of a fold{where}"
+            continue
+        for name, of in blocks.items():
+            if name not in parts:  # a block alone is an arm too
+                parts[name] = _fit_part(name, of, side, seed)
+        fitted[arm] = _fit_arm(arm, [parts[name] for name in blocks], side)
     return fitted, refused
 
 
@@ -230,35 +155,101 @@ def _inner_folds(train: Rows, families: set[str], selector: Selector, n_folds: i
     return folds
 
 
-def _fit_arm(
-    arm: str,
-    train: Rows,
-    features: tuple[str, ...],
-    folds: Sequence[_InnerFold],
-    learner: Learner,
-    candidates: Sequence[Params],
-    seed: int,
-) -> FittedArm:
-    """Choose the parameters and the threshold in the inner folds, then fit on the whole training side."""
-    out_of_fold = np.full((len(candidates), len(train.y)), np.nan)
-    for fold in folds:
-        names = _joined(arm, fold.chosen)
-        fit, held = fold.fit.features(names), fold.held.features(names)
-        for row, params in zip(out_of_fold, candidates, strict=True):
-            row[fold.at] = learner.fit(fit, fold.fit.y, params, seed).margin(held)
-    covered = ~np.isnan(out_of_fold[0])
-    margins, truth = out_of_fold[:, covered], train.y[covered]
-    losses = log_loss(truth, margins)
-    best = int(np.argmin(losses))
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """A training side: its cases, what is selected from them, its inner folds and how models are made of them."""
+
+    rows: Rows
+    chosen: Mapping[str, tuple[str, ...]]
+    folds: Sequence[_InnerFold]
+    settings: FusionSettings
+    learner: Learner
+
+    def varies(self, families: Sequence[str]) -> bool:
+        """Whether there is a column to learn from, in every fold."""
+        return all(_joined(families, chosen) for chosen in (self.chosen, *(fold.chosen for fold in self.folds)))
+
+    def fit(self, rows: Rows, features: Sequence[str], params: Params, seed: int) -> Fitted:
+        """One model of these columns."""
+        settings = self.settings
+        x = rows.features(features)
+        return fit_balanced(self.learner, settings.learner, x, rows.y, params, seed, settings.balance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A model of some blocks, and its log odds of the cases that inner folds held out; NaN where none did."""
+
+    name: str
+    features: tuple[str, ...]
+    model: Fitted
+    params: Params
+    margins: Array
+
+
+def _fit_part(name: str, families: Sequence[str], side: _Side, seed: int) -> _Part:
+    """Choose the parameters in the inner folds, then fit on the whole training side."""
+    rows, settings = side.rows, side.settings
+    fold_seed = seed_of(seed, name)
+    tried: list[tuple[Params, Array]] = []
+
+    def loss_of(params: Params) -> float:
+        margins = np.full(len(rows.y), np.nan)
+        for fold in side.folds:
+            names = _joined(families, fold.chosen)
+            margins[fold.at] = side.fit(fold.fit, names, params, fold_seed).margin(fold.held.features(names))
+        tried.append((params, margins))
+        known = ~np.isnan(margins)
+        return float(log_loss(rows.y[known], margins[known]))
+
+    best = tune(side.learner, settings.search, settings.n_candidates, seed_of(seed, name, "candidates"), loss_of)
+    features = _joined(families, side.chosen)
+    return _Part(
+        name=name,
+        features=features,
+        model=side.fit(rows, features, best.params, fold_seed),
+        params=best.params,
+        margins=next(margins for params, margins in tried if params is best.params),
+    )
+
+
+def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
+    """Join the parts, and choose the threshold on predictions of the inner folds."""
+    margins = np.column_stack([part.margins for part in parts])
+    known = ~np.isnan(margins[:, 0])
+    truth = side.rows.y
+    if len(parts) == 1:
+        model, params, joined = parts[0].model, parts[0].params, margins[:, 0]
+    else:
+        model = _join(parts, margins[known], truth[known], side.settings)
+        params = {part.name: part.params for part in parts}
+        joined = _joined_out_of_fold(parts, margins, side)
     return FittedArm(
         arm=arm,
-        features=features,
-        model=learner.fit(train.features(features), train.y, candidates[best], seed),
-        threshold=youden_threshold(truth, probability(margins[best])),
-        params=candidates[best],
-        inner_loss=float(losses[best]),
-        persons=frozenset(train.persons),
+        features=tuple(name for part in parts for name in part.features),
+        model=model,
+        threshold=youden_threshold(truth[known], probability(joined[known])),
+        params=params,
+        inner_loss=float(log_loss(truth[known], joined[known])),
+        persons=frozenset(side.rows.persons),
     )
+
+
+def _join(parts: Sequence[_Part], margins: Array, truth: Ints, settings: FusionSettings) -> Blend:
+    sizes = [len(part.features) for part in parts]
+    return join(settings.fusion, settings.learner, [part.model for part in parts], sizes, margins, truth)
+
+
+def _joined_out_of_fold(parts: Sequence[_Part], margins: Array, side: _Side) -> Array:
+    """Log odds of each inner fold's held-out cases, joined by what was learned from the other inner folds."""
+    joined = np.full(len(margins), np.nan)
+    for fold in side.folds:
+        others = ~np.isnan(margins[:, 0])
+        others[fold.at] = False
+        if len(np.unique(side.rows.y[others])) < 2:  # a fold may lack a class; nobody of the outer side is in any
+            others |= ~np.isnan(margins[:, 0])
+        joined[fold.at] = _join(parts, margins[others], side.rows.y[others], side.settings).join(margins[fold.at])
+    return joined
 
 
 def _select(rows: Rows, families: Iterable[str], selector: Selector) -> dict[str, tuple[str, ...]]:
@@ -272,34 +263,5 @@ def _select(rows: Rows, families: Iterable[str], selector: Selector) -> dict[str
     return chosen
 
 
-def varies(x: Array) -> NDArray[np.bool_]:
-    """Which columns hold two different values, or a value and a gap.
-
-    Examples
-    --------
-    >>> varies(np.array([[1.0, 1.0, 1.0], [1.0, 2.0, np.nan]])).tolist()
-    [False, True, True]
-    """
-    gaps = np.isnan(x)
-    first = np.take_along_axis(x, gaps.argmin(axis=0)[None, :], axis=0)
-    same = ((x == first) | gaps).all(axis=0)
-    return np.asarray(~same | (gaps.any(axis=0) & ~gaps.all(axis=0)))
-
-
-def _joined(arm: str, chosen: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(name for family in ARM_FAMILIES[arm] for name in chosen[family])
-
-
-def _candidates(learner: Learner, n: int, seed: int) -> list[dict[str, Any]]:
-    """The learner's first candidate and a random choice of the others, in the learner's order."""
-    every = learner.candidates()
-    if n >= len(every):
-        return every
-    drawn = np.random.default_rng(seed).choice(len(every) - 1, size=n - 1, replace=False) + 1
-    return [every[0], *(every[i] for i in sorted(drawn))]
-
-
-def rows_of(values: pd.DataFrame, y: Ints, persons: Sequence[str]) -> Rows:
-    """Rows of a feature table's values."""
-    x = np.ascontiguousarray(values.to_numpy(dtype=np.float64))
-    return Rows(x, y, tuple(map(str, values.index)), tuple(persons), tuple(map(str, values.columns)))
+def _joined(families: Sequence[str], chosen: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(name for family in families for name in chosen[family])

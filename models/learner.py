@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,23 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a search may propose: from `low` to `high`, whole ones only or evenly in their logarithm if said."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values of which a search may propose one."""
+
+    options: tuple[Any, ...]
 
 
 class Fitted(Protocol):
@@ -44,8 +62,12 @@ class Learner(Protocol):
         """Parameters to choose from inside a fold, the usual one first."""
         ...
 
-    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> Fitted:
-        """Fit to features (n, n_features) and truth (n,) of 0 and 1, both present."""
+    def space(self) -> dict[str, Range | Choice]:
+        """Where a search looks for parameters, by name."""
+        ...
+
+    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int, weights: Array | None = None) -> Fitted:
+        """Fit to features (n, n_features) and truth (n,) of 0 and 1, both present; a case weighs 1 without weights."""
         ...
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from ..features.errors import EvaluationError
 from ..features.settings import Settings
 from .folds import TRAINING_ONLY, Ints, Split, class_counts, split
-from .fusion import Rows
+from .rows import Rows
 
 _SHOWN = 5
 

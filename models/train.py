@@ -13,11 +13,14 @@ import pandas as pd
 
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
+from .arm import possible_arms
+from .blend import NAME as BLEND
+from .blend import Blend
 from .bundle import MACHINE_SETTINGS, Bundle, BundledModel, person_hash
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
 from .folds import class_counts, seed_of
-from .fusion import fit_arms, possible_arms
+from .fusion import fit_arms
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
@@ -153,7 +156,7 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel
     if arm in refused:
         raise EvaluationError(refused[arm])
     model = fitted[arm]
-    values = rows.features(model.features)
+    values = model.inputs(rows)
     summary = design.summary()
     return BundledModel(
         endpoint=design.name,
@@ -164,7 +167,7 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel
         low=np.fmin.reduce(values, axis=0),  # unlike nanmin, silent about a column without a value
         high=np.fmax.reduce(values, axis=0),
         threshold=model.threshold,
-        learner=settings.learner,
+        learner=BLEND if isinstance(model.model, Blend) else settings.learner,
         fitted=model.model,
         training={
             "n": summary["n"],

@@ -1,17 +1,20 @@
 """Fusion inside a fold: nothing that is held out, and no arrangement of columns, can change what is fitted."""
 
 from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from cemrad.features.errors import EvaluationError, LeakageError, StudyError, UnknownPartError
+from cemrad.models.arm import possible_arms
 from cemrad.models.design import lay_out
 from cemrad.models.evaluate import EvaluationSettings, Job, run_fold
 from cemrad.models.folds import Split, split
-from cemrad.models.fusion import Rows, fit_arms, possible_arms
+from cemrad.models.fusion import fit_arms
 from cemrad.models.learners import SHELF as LEARNERS
 from cemrad.models.metrics import auc
 from cemrad.models.result import ARMS
+from cemrad.models.rows import Rows
 from cemrad.models.selectors import SHELF as SELECTORS
 from cemrad.models.selectors.relevance import Selector, Settings, ranked, relevance
 from cemrad.models.target import resolve_endpoint
@@ -41,14 +44,37 @@ FEW = {
     "random_forest": {"n_trees": 20, "max_depth": [3]},
     "mlp": {"hidden": [[4]], "max_iterations": 20},
 }
-SETTINGS = [
-    {"learner": learner, "selector": selector, "learner_settings": FEW.get(learner, {})}
-    for learner in LEARNERS.names()
-    for selector in SELECTORS.names()
-]
+RULES, BALANCES = ("early", "mean", "average", "vote", "stacked"), ("none", "weights", "oversample")
 
 
-@pytest.mark.parametrize("item", SETTINGS, ids=lambda item: f"{item['selector']}-{item['learner']}")
+def _settings():
+    """Every pair of selector, learner, fusion rule and balance in as few settings as there are selectors x rules."""
+    learners = LEARNERS.names()
+    for at, selector in enumerate(SELECTORS.names()):
+        for number, rule in enumerate(RULES):
+            learner = learners[(at + number) % len(learners)]
+            yield {
+                "learner": learner,
+                "selector": selector,
+                "fusion": rule,
+                "balance": BALANCES[(at + 2 * number) % len(BALANCES)],
+                "search": "optuna" if (at + number) % 5 == 0 else "grid",
+                "n_candidates": 2,
+                "learner_settings": FEW.get(learner, {}),
+            }
+
+
+SETTINGS = list(_settings())
+
+
+def test_every_pair_of_parts_is_tried():
+    parts = {"learner": LEARNERS.names(), "selector": SELECTORS.names(), "fusion": RULES, "balance": BALANCES}
+    for one, other in combinations(parts, 2):
+        tried = {(item[one], item[other]) for item in SETTINGS}
+        assert tried == set(product(parts[one], parts[other])), (one, other)
+
+
+@pytest.mark.parametrize("item", SETTINGS, ids=lambda item: f"{item['selector']}-{item['learner']}-{item['fusion']}")
 def test_garbage_in_held_out_rows_changes_nothing_fitted(make_table, item):
     """Features and labels of all held-out cases are replaced; every fitted number stays bit-identical."""
     table, labels = make_table(40, seed=3)

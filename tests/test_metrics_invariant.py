@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.models.folds import seed_of, split
-from cemrad.models.fusion import FusionSettings, Rows, fit_arms
+from cemrad.models.fusion import FusionSettings, fit_arms
 from cemrad.models.intervals import (
     STATISTICS,
     HeldOut,
@@ -16,6 +16,7 @@ from cemrad.models.intervals import (
     heldout_auc,
 )
 from cemrad.models.learner import probability
+from cemrad.models.rows import Rows
 from cemrad.models.scoring import chance_auc, held_out
 
 SMALL = FusionSettings(

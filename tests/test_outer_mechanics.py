@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError
 from cemrad.models.evaluate import evaluate
-from cemrad.models.fusion import Rows
 from cemrad.models.intervals import HeldOut, cv_auc, heldout_auc, influence
 from cemrad.models.metrics import delong
 from cemrad.models.outer import OuterSettings, deal
+from cemrad.models.rows import Rows
 from cemrad.models.scoring import held_out
 from cemrad.reports.page import write_report
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ...features.errors import BundleError
 from ...features.settings import Settings as BaseSettings
-from ..learner import Array, Params
+from ..learner import Array, Choice, Params, Range
 from ..standard import Standard
 
 SUFFIX = "json"
@@ -37,12 +37,18 @@ class Learner:
         """One per penalty."""
         return [{"inverse_penalty": value} for value in self.settings.inverse_penalty]
 
-    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedLine:
+    def space(self) -> dict[str, Range | Choice]:
+        """The penalty."""
+        return {"inverse_penalty": Range(1e-4, 10.0, log=True)}
+
+    def fit(
+        self, x: Array, y: NDArray[np.int64], params: Params, seed: int, weights: Array | None = None
+    ) -> FittedLine:
         """Impute, standardise and fit, all from `x`."""
         standard = Standard.fit(x)
         model = LogisticRegression(
             C=params["inverse_penalty"], max_iter=self.settings.max_iterations, random_state=seed % 2**31
-        ).fit(standard.apply(x), y)
+        ).fit(standard.apply(x), y, weights)
         return FittedLine(standard, model.coef_[0].astype(float), float(model.intercept_[0]))
 
 

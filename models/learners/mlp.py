@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ...features.errors import BundleError
 from ...features.settings import Settings as BaseSettings
-from ..learner import Array, Params
+from ..learner import Array, Choice, Params, Range
 from ..standard import Standard
 
 SUFFIX = "json"
@@ -46,7 +46,13 @@ class Learner:
             for hidden, penalty in product(self.settings.hidden, self.settings.penalty)
         ]
 
-    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedNetwork:
+    def space(self) -> dict[str, Range | Choice]:
+        """The layers of the settings and the penalty."""
+        return {"hidden": Choice(tuple(map(list, self.settings.hidden))), "penalty": Range(0.1, 100.0, log=True)}
+
+    def fit(
+        self, x: Array, y: NDArray[np.int64], params: Params, seed: int, weights: Array | None = None
+    ) -> FittedNetwork:
         """Impute, standardise and fit, all from `x`."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
@@ -59,10 +65,10 @@ class Learner:
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early is one more way to be modest
-            model.fit(_near(standard.apply(x)), y)
-        weights = tuple(np.asarray(layer, dtype=np.float64) for layer in model.coefs_)
+            model.fit(_near(standard.apply(x)), y, sample_weight=weights)
+        layers = tuple(np.asarray(layer, dtype=np.float64) for layer in model.coefs_)
         offsets = tuple(np.asarray(layer, dtype=np.float64) for layer in model.intercepts_)
-        return FittedNetwork(standard, weights, offsets, s.activation)
+        return FittedNetwork(standard, layers, offsets, s.activation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...features.settings import Settings as BaseSettings
-from ..learner import Array, Params
+from ..learner import Array, Choice, Params, Range
 from .xgboost import SUFFIX, FittedTrees, grow, restore
 
 __all__ = ["SUFFIX", "Learner", "Settings", "restore"]
@@ -47,7 +47,13 @@ class Learner:
         grid = product(self.settings.max_depth, self.settings.min_child_weight)
         return [{"max_depth": depth, "min_child_weight": weight} for depth, weight in grid]
 
-    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedTrees:
+    def space(self) -> dict[str, Range | Choice]:
+        """Depth of the trees and their smallest leaf."""
+        return {"max_depth": Range(2, 12, whole=True), "min_child_weight": Range(0.5, 10, log=True)}
+
+    def fit(
+        self, x: Array, y: NDArray[np.int64], params: Params, seed: int, weights: Array | None = None
+    ) -> FittedTrees:
         """Fit one forest, single-threaded, so that any number of workers gives the same trees."""
         s = self.settings
         options = {
@@ -60,4 +66,4 @@ class Learner:
             "colsample_bynode": s.max_features or min(1.0, 1 / np.sqrt(max(x.shape[1], 1))),
             "max_bin": s.max_bin,
         }
-        return grow(x, y, options, 1, seed)
+        return grow(x, y, options, 1, seed, weights)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ...features.errors import BundleError
 from ...features.settings import Settings as BaseSettings
-from ..learner import Array, Params
+from ..learner import Array, Choice, Params, Range
 
 SUFFIX = "ubj"
 _FLOAT32_MAX = 3.0e38
@@ -53,7 +53,18 @@ class Learner:
         grid = product(s.max_depth, s.n_rounds, s.learning_rate, s.min_child_weight)
         return [dict(zip(names, values, strict=True)) for values in grid]
 
-    def fit(self, x: Array, y: NDArray[np.int64], params: Params, seed: int) -> FittedTrees:
+    def space(self) -> dict[str, Range | Choice]:
+        """Depth, trees, their rate and the smallest leaf."""
+        return {
+            "max_depth": Range(1, 6, whole=True),
+            "n_rounds": Range(20, 300, log=True, whole=True),
+            "learning_rate": Range(0.01, 0.3, log=True),
+            "min_child_weight": Range(0.5, 20, log=True),
+        }
+
+    def fit(
+        self, x: Array, y: NDArray[np.int64], params: Params, seed: int, weights: Array | None = None
+    ) -> FittedTrees:
         """Fit one booster, single-threaded, so that any number of workers gives the same trees."""
         s = self.settings
         options = {
@@ -65,10 +76,12 @@ class Learner:
             "colsample_bytree": s.colsample_bytree,
             "max_bin": s.max_bin,
         }
-        return grow(x, y, options, params["n_rounds"], seed)
+        return grow(x, y, options, params["n_rounds"], seed, weights)
 
 
-def grow(x: Array, y: NDArray[np.int64], options: Params, n_rounds: int, seed: int) -> FittedTrees:
+def grow(
+    x: Array, y: NDArray[np.int64], options: Params, n_rounds: int, seed: int, weights: Array | None = None
+) -> FittedTrees:
     """Trees on the logistic loss, single-threaded, starting from the training side's prevalence."""
     import xgboost as xgb
 
@@ -77,9 +90,9 @@ def grow(x: Array, y: NDArray[np.int64], options: Params, n_rounds: int, seed: i
         "tree_method": "hist",
         "nthread": 1,
         "seed": seed % 2**31,
-        "base_score": float(np.mean(y)),
+        "base_score": float(np.average(y, weights=weights)),
     }
-    data = xgb.DMatrix(_bounded(x), label=y, nthread=1)
+    data = xgb.DMatrix(_bounded(x), label=y, weight=weights, nthread=1)
     return FittedTrees(xgb.train({**fixed, **options}, data, num_boost_round=n_rounds), x.shape[1])
 
 

@@ -1,0 +1,81 @@
+"""Rows: cases that may be learned from or predicted, as numbers with names, truth and owners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..features.table import ColumnName
+from .folds import Ints
+from .learner import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Cases that may be learned from, or be predicted: numbers, truth and whose they are.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_cases, n_columns)
+        NaN where missing.
+    y : ndarray of int, shape (n_cases,)
+    case_ids, persons : tuple of str
+    columns : tuple of str
+        ``family:picture:feature``.
+    """
+
+    x: Array
+    y: Ints
+    case_ids: tuple[str, ...]
+    persons: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def take(self, at: Ints) -> Rows:
+        """The cases at these positions."""
+        ids = tuple(self.case_ids[i] for i in at)
+        return replace(self, x=self.x[at], y=self.y[at], case_ids=ids, persons=tuple(self.persons[i] for i in at))
+
+    def features(self, names: Sequence[str]) -> Array:
+        """The columns of these names, in this order."""
+        places = _places(self.columns)
+        return self.x[:, [places[name] for name in names]]
+
+    def block(self, family: str) -> Ints:
+        """Places of the columns of one family."""
+        return _blocks(self.columns)[family]
+
+
+@lru_cache(maxsize=8)
+def _places(columns: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: at for at, name in enumerate(columns)}
+
+
+@lru_cache(maxsize=8)
+def _blocks(columns: tuple[str, ...]) -> Mapping[str, Ints]:
+    families = np.array([ColumnName.parse(name).family for name in columns])
+    return {str(family): np.flatnonzero(families == family) for family in dict.fromkeys(families.tolist())}
+
+
+def rows_of(values: pd.DataFrame, y: Ints, persons: Sequence[str]) -> Rows:
+    """Rows of a feature table's values."""
+    x = np.ascontiguousarray(values.to_numpy(dtype=np.float64))
+    return Rows(x, y, tuple(map(str, values.index)), tuple(persons), tuple(map(str, values.columns)))
+
+
+def varies(x: Array) -> NDArray[np.bool_]:
+    """Which columns hold two different values, or a value and a gap.
+
+    Examples
+    --------
+    >>> varies(np.array([[1.0, 1.0, 1.0], [1.0, 2.0, np.nan]])).tolist()
+    [False, True, True]
+    """
+    gaps = np.isnan(x)
+    first = np.take_along_axis(x, gaps.argmin(axis=0)[None, :], axis=0)
+    same = ((x == first) | gaps).all(axis=0)
+    return np.asarray(~same | (gaps.any(axis=0) & ~gaps.all(axis=0)))
