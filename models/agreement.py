@@ -72,8 +72,8 @@ def intraclass(ratings: Array, form: Form = "2,1", *, confidence: float = 0.95) 
     --------
     >>> ratings = np.array([[9.0, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
     >>> found = intraclass(ratings[:, :, None], "2,1")
-    >>> round(found.icc[0], 2), round(found.low[0], 2), round(found.high[0], 2)
-    (0.29, 0.02, 0.76)
+    >>> [round(float(part[0]), 2) for part in (found.icc, found.low, found.high)]
+    [0.29, 0.02, 0.76]
     """
     if ratings.shape[1] < 2:
         raise ValueError(f"agreement needs two raters, there are {ratings.shape[1]}")
