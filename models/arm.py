@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..features.errors import LeakageError
 from ..features.table import ColumnName
+from .harmonise import Harmoniser
 from .learner import Array, Fitted, Params
 from .result import ARM_FAMILIES, ARMS
 from .rows import Rows
@@ -31,6 +32,8 @@ class FittedArm:
         The log loss there.
     persons : frozenset of str
         Whom it has seen.
+    harmoniser : Harmoniser, optional
+        What takes the effect of sites out of its features first.
     """
 
     arm: str
@@ -40,6 +43,7 @@ class FittedArm:
     params: Params
     inner_loss: float
     persons: frozenset[str]
+    harmoniser: Harmoniser | None = None
 
     def held_out_margin(self, rows: Rows) -> Array:
         """Log odds of cases that must be new to the model.
@@ -56,7 +60,7 @@ class FittedArm:
 
     def inputs(self, rows: Rows) -> Array:
         """What the model takes from these cases, shape (n_cases, n_features)."""
-        return rows.features(self.features)
+        return (self.harmoniser.apply(rows) if self.harmoniser else rows).features(self.features)
 
 
 def possible_arms(columns: Iterable[str], arms: Sequence[str] = ARMS) -> tuple[list[str], dict[str, str]]:

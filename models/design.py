@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from ..features.errors import StudyError, TableError
 from ..features.table import ColumnName, FeatureTable
 from .folds import persons_of
+from .harmonise import sites_of
 from .result import ARM_FAMILIES, EXCLUSION_COLUMNS
 from .rows import Rows, rows_of
 from .target import Endpoint, plain, resolve_endpoint
@@ -83,6 +84,7 @@ def lay_out(
     endpoint: Endpoint,
     same_person: Sequence[str] = (),
     arms: Sequence[str] = tuple(ARM_FAMILIES),
+    site_column: str | None = None,
 ) -> Design:
     """Read the truth of every case of the table and set aside those that cannot take part.
 
@@ -99,6 +101,8 @@ def lay_out(
         As in :func:`~cemrad.models.folds.persons_of`.
     arms : sequence of str
         Those that will be fitted.
+    site_column : str, optional
+        Of the cases: what features are harmonised for.
     """
     if not labels.index.is_unique:
         raise TableError("case ids in the label table must be unique")
@@ -119,9 +123,10 @@ def lay_out(
     known = pd.Series([reading.truth for reading in readings], index=table.values.index, dtype=float).dropna()
     units = {"breast": table.cases["breast_id"], "patient": persons}
     excluded = pd.DataFrame({"endpoint": endpoint.name, "case_id": reasons.index, "reason": reasons.to_numpy()})
+    rows = rows_of(table.values[usable].iloc[use], truth, persons.iloc[use].tolist())
     return Design(
         endpoint=endpoint,
-        rows=rows_of(table.values[usable].iloc[use], truth, persons.iloc[use].tolist()),
+        rows=replace(rows, sites=sites_of(table.cases.iloc[use], site_column)) if site_column else rows,
         cases=table.cases.iloc[use].assign(patient_id=persons.iloc[use]),
         exclusions=excluded.loc[excluded["reason"] != "", EXCLUSION_COLUMNS].reset_index(drop=True),
         left_out=left_out,

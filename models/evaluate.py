@@ -35,6 +35,7 @@ from .result import (
 from .scoring import ScoringSettings, score
 
 LOG = logging.getLogger("cemrad")
+UNHARMONISED_COLUMNS = ["endpoint", "repeat", "fold", "case_id"]
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, of how much, and what it is."""
@@ -81,11 +82,16 @@ class ArmOutcome:
 
 @dataclass(frozen=True, eq=False)
 class FoldOutcome:
-    """Every arm of one fold; `refused` are arms that could not be fitted, with the reason."""
+    """Every arm of one fold.
+
+    `refused` are arms that could not be fitted, with the reason, and `passed` the cases held out that were predicted
+    as they are, since their site was not among those that features are harmonised for.
+    """
 
     job: Job
     arms: dict[str, ArmOutcome]
     refused: dict[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -133,7 +139,7 @@ def evaluate(
         raise EvaluationError(f"none of the arms can be evaluated: {_told(absent)}")
     for arm, why in absent.items():
         LOG.info("evaluate: arm %s is left out: %s", arm, why)
-    designs = [lay_out(table, labels, endpoint, settings.same_person, arms) for endpoint in found]
+    designs = [lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column) for endpoint in found]
     splits, problems = _deal(designs, settings)
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
     refused = _refused(outcomes)
@@ -187,6 +193,7 @@ def evaluate(
             "params": [_params(*item) for item in kept],
             "evaluation_s": round(time.perf_counter() - started, 2),
         },
+        tables={"unharmonised": _unharmonised(outcomes)} if settings.harmonise else {},
     )
 
 
@@ -209,10 +216,16 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
     new = rows.take(held)
     outcomes = {}
     for arm, model in fitted.items():
-        margin = model.held_out_margin(new)
+        try:
+            margin = model.held_out_margin(new)
+        except EvaluationError as error:  # a site that nothing was learned about
+            refused[arm] = str(error)
+            continue
         values = model.inputs(new)
         outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
-    return FoldOutcome(job, outcomes, refused)
+    harmonisers = [part.fitted.harmoniser for part in outcomes.values() if part.fitted.harmoniser]
+    passed = np.flatnonzero(np.logical_or.reduce([item.passed(new) for item in harmonisers])) if harmonisers else ()
+    return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed))
 
 
 def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
@@ -288,6 +301,18 @@ def _without_arms(refused: Mapping[str, Mapping[str, str]], arms: Sequence[str])
     for name, why in problems.items():
         LOG.warning("evaluate: endpoint %s: %s", name, why)
     return problems
+
+
+def _unharmonised(outcomes: Iterable[FoldOutcome]) -> pd.DataFrame:
+    """Cases that were predicted as they are, by fold; columns ``UNHARMONISED_COLUMNS``."""
+    rows = [
+        {"endpoint": o.job.design.name, "repeat": o.job.repeat, "fold": o.job.fold, "case_id": case_id}
+        for o in outcomes
+        for case_id in o.passed
+    ]
+    if rows:
+        LOG.warning("evaluate: %d predictions without harmonisation, as their sites were not trained on", len(rows))
+    return pd.DataFrame(rows, columns=UNHARMONISED_COLUMNS)
 
 
 def _told(reasons: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from .arm import FittedArm
 from .balance import Balance, fit_balanced
 from .blend import Blend, join
 from .folds import Ints, class_counts, inner_sides, seed_of
+from .harmonise import Harmoniser, HarmoniseSettings
 from .learner import Array, Fitted, Learner, Params, probability
 from .learners import SHELF as LEARNERS
 from .metrics import log_loss, youden_threshold
@@ -47,6 +48,7 @@ class FusionSettings(Settings):
     selector_settings: dict[str, Any] = Field(default_factory=dict)
     learner: str = "xgboost"
     learner_settings: dict[str, Any] = Field(default_factory=dict)
+    harmonise: HarmoniseSettings | None = Field(default=None, description="ComBat of image features for sites")
 
     @model_validator(mode="before")
     @classmethod
@@ -60,6 +62,11 @@ class FusionSettings(Settings):
         if self.search == "optuna":
             require_optuna()
         return self
+
+    @property
+    def site_column(self) -> str | None:
+        """Column of the cases that features are harmonised for."""
+        return self.harmonise.column if self.harmonise else None
 
     def make_selector(self) -> Selector:
         """The selector with its settings."""
@@ -109,8 +116,10 @@ def fit_arms(
     """
     every = {family for arm in arms for family in ARM_FAMILIES[arm]}
     selector = settings.make_selector()
-    folds = _inner_folds(train, every, selector, settings.inner_folds, seed)
-    side = _Side(train, _select(train, every, selector), folds, settings, settings.make_learner())
+    folds = _inner_folds(train, every, selector, settings, seed)
+    harmoniser = Harmoniser.fit(train, settings.harmonise) if settings.harmonise else None
+    rows = harmoniser.apply(train) if harmoniser else train
+    side = _Side(rows, _select(rows, every, selector), folds, settings, settings.make_learner(), harmoniser)
     parts: dict[str, _Part] = {}
     fitted, refused = {}, {}
     for arm in arms:
@@ -139,7 +148,9 @@ class _InnerFold:
     chosen: Mapping[str, tuple[str, ...]]
 
 
-def _inner_folds(train: Rows, families: set[str], selector: Selector, n_folds: int, seed: int) -> list[_InnerFold]:
+def _inner_folds(
+    train: Rows, families: set[str], selector: Selector, settings: FusionSettings, seed: int
+) -> list[_InnerFold]:
     """Folds of the training side, those left out whose own training side would lack a class."""
     n_negative, n_positive = class_counts(train.persons, train.y)
     shortage = EvaluationError(
@@ -147,9 +158,13 @@ def _inner_folds(train: Rows, families: set[str], selector: Selector, n_folds: i
         f"and {n_negative} with a negative case"
     )
     folds = []
-    for fit_at, at in inner_sides(train.persons, train.y, n_folds, seed_of(seed, "inner")):
-        fit = train.take(fit_at)
-        folds.append(_InnerFold(fit, train.take(at), at, _select(fit, families, selector)))
+    for fit_at, at in inner_sides(train.persons, train.y, settings.inner_folds, seed_of(seed, "inner")):
+        fit, held = train.take(fit_at), train.take(at)
+        if settings.harmonise:
+            harmoniser = Harmoniser.fit(fit, settings.harmonise)
+            # A site may be too small for an inner fold and large enough for the whole training side.
+            fit, held = (harmoniser.apply(rows, unseen="pass") for rows in (fit, held))
+        folds.append(_InnerFold(fit, held, at, _select(fit, families, selector)))
     if len({truth for fold in folds for truth in fold.held.y.tolist()}) < 2:
         raise shortage
     return folds
@@ -164,6 +179,7 @@ class _Side:
     folds: Sequence[_InnerFold]
     settings: FusionSettings
     learner: Learner
+    harmoniser: Harmoniser | None
 
     def varies(self, families: Sequence[str]) -> bool:
         """Whether there is a column to learn from, in every fold."""
@@ -224,14 +240,16 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
         model = _join(parts, margins[known], truth[known], side.settings)
         params = {part.name: part.params for part in parts}
         joined = _joined_out_of_fold(parts, margins, side)
+    features = tuple(name for part in parts for name in part.features)
     return FittedArm(
         arm=arm,
-        features=tuple(name for part in parts for name in part.features),
+        features=features,
         model=model,
         threshold=youden_threshold(truth[known], probability(joined[known])),
         params=params,
         inner_loss=float(log_loss(truth[known], joined[known])),
         persons=frozenset(side.rows.persons),
+        harmoniser=side.harmoniser.only(features) if side.harmoniser else None,
     )
 
 

@@ -27,6 +27,8 @@ class Rows:
     case_ids, persons : tuple of str
     columns : tuple of str
         ``family:picture:feature``.
+    sites : tuple of str
+        Where each case comes from, if features are harmonised for it; else empty.
     """
 
     x: Array
@@ -34,20 +36,26 @@ class Rows:
     case_ids: tuple[str, ...]
     persons: tuple[str, ...]
     columns: tuple[str, ...]
+    sites: tuple[str, ...] = ()
 
     def take(self, at: Ints) -> Rows:
         """The cases at these positions."""
-        ids = tuple(self.case_ids[i] for i in at)
-        return replace(self, x=self.x[at], y=self.y[at], case_ids=ids, persons=tuple(self.persons[i] for i in at))
+        texts = {name: tuple(getattr(self, name)[i] for i in at) for name in ("case_ids", "persons")}
+        sites = tuple(self.sites[i] for i in at) if self.sites else ()
+        return replace(self, x=self.x[at], y=self.y[at], sites=sites, **texts)
 
     def features(self, names: Sequence[str]) -> Array:
         """The columns of these names, in this order."""
+        return self.x[:, self.places(names)]
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Places of the columns of these names, in this order."""
         places = _places(self.columns)
-        return self.x[:, [places[name] for name in names]]
+        return [places[name] for name in names]
 
     def block(self, family: str) -> Ints:
         """Places of the columns of one family."""
-        return _blocks(self.columns)[family]
+        return _blocks(self.columns).get(family, np.empty(0, dtype=np.int64))
 
 
 @lru_cache(maxsize=8)
