@@ -18,7 +18,8 @@ from .combat import MIN_PER_SITE, Combat
 from .folds import Ints
 from .rows import Rows
 
-IMAGE = ("radiomics", "deep")
+Block = Literal["radiomics", "deep"]
+IMAGE: tuple[Block, ...] = ("radiomics", "deep")
 
 
 class HarmoniseSettings(Settings):
@@ -26,7 +27,7 @@ class HarmoniseSettings(Settings):
 
     column: str = Field(min_length=1, description="of the cases: what is harmonised for, as site or vendor")
     covariates: tuple[str, ...] = Field(default=(), description="clinical columns whose effect is kept, as age")
-    families: tuple[Literal["radiomics", "deep"], ...] = Field(default=IMAGE, min_length=1)
+    families: tuple[Block, ...] = Field(default=IMAGE, min_length=1)
     unseen: Literal["error", "pass"] = Field(default="error", description="what becomes of a site not trained on")
     mean_only: bool = False
     empirical_bayes: bool = True
@@ -66,7 +67,8 @@ class Harmoniser:
         EvaluationError
             As :meth:`~cemrad.models.combat.Combat.fit`, or if a covariate is no column.
         """
-        columns, parts = {}, {}
+        columns: dict[str, tuple[str, ...]] = {}
+        parts: dict[str, Combat] = {}
         covariates = _covariates(rows, settings)
         for family in settings.families:
             at = rows.block(family)
@@ -108,7 +110,8 @@ class Harmoniser:
 
     def only(self, features: Sequence[str]) -> Self:
         """The part that these features need."""
-        columns, parts = {}, {}
+        columns: dict[str, tuple[str, ...]] = {}
+        parts: dict[str, Combat] = {}
         for family, names in self.columns.items():
             at = np.array([i for i, name in enumerate(names) if name in features], dtype=np.int64)
             if len(at):

@@ -17,6 +17,7 @@ import pandas as pd
 from ..features.errors import StudyError
 from ..features.table import FeatureTable, read_text_csv
 from ..features.whole import UNFINISHED, write_whole
+from ..models.bundle import Bundle
 from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
 from ..models.result import TABLE, Result
@@ -209,6 +210,7 @@ class Run:
             path = study.output / "model" / "model.cemrad"
             path.parent.mkdir(exist_ok=True)
             bundle.save(path)
+            _write_nomograms(bundle, path.parent)
         return path
 
     def report(self) -> Path:
@@ -305,6 +307,18 @@ def run_study(study: Study, *, replace: bool = False) -> Run:
     run.train()
     run.report()
     return run
+
+
+def _write_nomograms(bundle: Bundle, folder: Path) -> None:
+    """A table of points for each model that is a logistic regression; those of an earlier training go."""
+    from ..models.nomogram import nomogram  # seconds to import; an extraction needs none
+
+    for path in folder.glob("nomogram_*.csv"):
+        path.unlink()
+    for number, model in enumerate(bundle.models):
+        if model.learner == "logistic":
+            table = nomogram(model.fitted, model.features, model.low, model.high).assign(endpoint=model.endpoint)
+            table.to_csv(folder / f"nomogram_{number}.csv", index=False, lineterminator="\n")
 
 
 def tell_effort(effort: Effort) -> None:
