@@ -311,6 +311,7 @@ def _predictions(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
             "margin": part.margin,
             "threshold": part.fitted.threshold,
         }
+        | {f"threshold_{name}": value for name, value in part.fitted.thresholds.items()}
     )
 
 

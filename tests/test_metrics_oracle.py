@@ -6,8 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.models.intervals import HeldOut, auprc, bootstrap_weights, brier, cv_auc, heldout_auc, influence
-from cemrad.models.metrics import auc, average_precision, delong, placements, youden_threshold
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+from cemrad.models.metrics import (
+    auc,
+    average_precision,
+    delong,
+    holm,
+    placements,
+    sensitivity_threshold,
+    youden_threshold,
+)
+from cemrad.models.rates import RATES, cv_ratios
+from scipy import stats
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 MARKERS = ("wfns", "s100b", "ndka")
 
@@ -72,6 +91,21 @@ def test_youdens_threshold_is_the_best_on_the_roc_curve(tied):
     assert found == pytest.approx((true - false).max(), abs=1e-12)
 
 
+@pytest.mark.parametrize("least", [0.8, 0.95, 1.0])
+def test_a_sensitivity_threshold_is_the_highest_that_holds_it(tied, least):
+    truth, score = tied
+    _, true, cuts = roc_curve(truth, score, drop_intermediate=False)
+    called = score >= sensitivity_threshold(truth, score, least)
+    assert called[truth == 1].mean() >= least
+    assert called.sum() == (score >= cuts[true >= least].max()).sum()
+
+
+def test_holms_adjustment_is_that_of_r():
+    """p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") and one with ties beyond 1."""
+    assert holm(np.array([0.01, 0.02, 0.03, 0.04, 0.05])) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm(np.array([0.6, 0.001, 0.7])) == pytest.approx([1.0, 0.003, 1.0])
+
+
 def _held(truth, score, person=None, fold=None):
     n = len(truth)
     person = np.arange(n) if person is None else person
@@ -119,6 +153,39 @@ def test_brier_and_average_precision_agree_with_scikit_learn(tied):
     one = np.ones((1, len(truth)))
     assert brier(held, one)[0] == pytest.approx(brier_score_loss(truth, score), abs=1e-12)
     assert auprc(held, one)[0] == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+
+
+def test_ratios_of_calls_agree_with_scikit_learn(tied):
+    truth, score = tied
+    held = _held(truth, score)
+    found = cv_ratios(held, list(RATES), bootstrap_weights(held.person, 200, 1))
+    negative, false, missed, _ = confusion_matrix(truth, held.called).ravel()
+    expected = {
+        "ppv": precision_score(truth, held.called),
+        "npv": precision_score(1 - truth, ~held.called),
+        "f1": f1_score(truth, held.called),
+        "balanced_accuracy": balanced_accuracy_score(truth, held.called),
+        "biopsies_avoided": 100 * negative / len(truth),
+        "cancers_missed": 100 * missed / len(truth),
+    }
+    assert {name: item.estimate for name, item in found.items()} == pytest.approx(expected)
+    assert negative + false == (truth == 0).sum()
+
+
+def test_the_interval_of_a_predictive_value_is_that_of_a_share(tied):
+    """One fold, one case per patient: the bootstrap's standard error is that of a binomial share, by hand."""
+    truth, score = tied
+    held = _held(truth, score)
+    found = cv_ratios(held, ["ppv"], bootstrap_weights(held.person, 4000, 1))["ppv"]
+    n = held.called.sum()
+    error = np.sqrt(found.estimate * (1 - found.estimate) / n)
+    low, high = proportion_on_log_odds(found.estimate, error, stats.t.ppf(0.975, n - 1))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+
+
+def proportion_on_log_odds(share, error, t):
+    centre, scale = np.log(share / (1 - share)), error / (share * (1 - share))
+    return 1 / (1 + np.exp(-(centre - t * scale))), 1 / (1 + np.exp(-(centre + t * scale)))
 
 
 def test_bootstrap_weights_draw_whole_patients():

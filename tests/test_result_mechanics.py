@@ -98,3 +98,12 @@ def test_further_tables_survive_and_go_with_a_later_result(result, tmp_path):
     result.save(tmp_path)
     assert Result.load(tmp_path).tables == {}
     assert not list(tmp_path.glob("table_*"))
+
+
+def test_a_result_stored_before_the_further_thresholds_is_read(result, tmp_path):
+    result.save(tmp_path)
+    path = tmp_path / "predictions.parquet"
+    pd.read_parquet(path).drop(columns=["threshold_sens95", "threshold_sens100"]).to_parquet(path, index=False)
+    again = Result.load(tmp_path).predictions
+    assert again["threshold_sens95"].isna().all()
+    assert list(again.columns) == list(result.predictions.columns)
