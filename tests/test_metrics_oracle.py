@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from cemrad.models.delong import paired_test, unpaired_test
 from cemrad.models.intervals import HeldOut, auprc, bootstrap_weights, brier, cv_auc, heldout_auc, influence
 from cemrad.models.metrics import (
     auc,
@@ -41,30 +42,48 @@ def asah(reference):
 
 
 def test_delong_agrees_with_proc(asah):
-    """pROC's test suite, aSAH data; 1e-10."""
+    """ST1: pROC's test suite, aSAH data; 1e-10."""
     truth, scores, expected = asah
     areas, covariance = delong(truth, scores)
     for i, one in enumerate(MARKERS):
         assert areas[i] == pytest.approx(expected["auc"][one], abs=1e-10)
         assert covariance[i, i] == pytest.approx(expected["delong_variance"][one], abs=1e-10)
-        for j, other in enumerate(MARKERS):
-            stated = expected["delong_covariance"].get(f"{one},{other}")
-            if stated is not None:  # the reference states it for opposite signs of the two scores
-                assert abs(covariance[i, j]) == pytest.approx(abs(stated), abs=1e-10)
+    for pair, stated in expected["delong_covariance"].items():
+        i, j = (MARKERS.index(name) for name in pair.split(","))
+        assert covariance[i, j] == pytest.approx(stated, abs=1e-10)
 
 
-def test_the_held_out_interval_is_delongs(asah):
+def test_the_held_out_interval_is_delongs(asah, reference):
     truth, scores, expected = asah
-    found = heldout_auc(truth, scores[:, MARKERS.index("ndka")])
-    assert (found.low, found.high) == pytest.approx(tuple(expected["ci95_delong"]["ndka"]), abs=1e-10)
+    for name in ("ndka", "wfns (recomputed)", "s100b (recomputed)"):
+        found = heldout_auc(truth, scores[:, MARKERS.index(name.split()[0])])
+        assert (found.low, found.high) == pytest.approx(tuple(expected["ci95_delong"][name]), abs=1e-10)
+    frame = pd.read_csv(reference / "stats_reference" / "delong" / "aSAH.csv")
+    women = (frame["gender"] == "Female").to_numpy()
+    found = heldout_auc(truth[women], scores[women, MARKERS.index("ndka")])
+    assert found.estimate == pytest.approx(expected["auc_ndka_female"], abs=1e-10)
+    stated = expected["ci95_delong"]["ndka | gender==Female"]
+    assert (found.low, found.high) == pytest.approx(tuple(stated), abs=1e-10)
 
 
-def test_the_paired_test_agrees_with_proc(asah):
+@pytest.mark.parametrize("pair", ["wfns,s100b", "wfns,ndka", "ndka,s100b"])
+def test_paired_and_unpaired_tests_agree_with_proc(asah, pair):
+    """ST1: Z, p and interval of the paired test; D and p of the unpaired one, with pROC's degrees of freedom."""
     truth, scores, expected = asah
-    areas, covariance = delong(truth, scores)
-    stated = expected["paired_test"]["wfns,s100b"]
-    spread = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    assert (areas[0] - areas[1]) / spread == pytest.approx(stated["Z"], abs=1e-9)
+    one, other = (scores[:, MARKERS.index(name)] for name in pair.split(","))
+    paired, stated = paired_test(truth, one, other), expected["paired_test"][pair]
+    assert (paired.statistic, paired.p) == pytest.approx((stated["Z"], stated["p"]), abs=1e-10)
+    assert (paired.low, paired.high) == pytest.approx(tuple(stated["diff_ci95"]), abs=1e-10)
+    apart, stated = unpaired_test(truth, one, truth, other), expected["unpaired_test"][pair]
+    assert (apart.statistic, apart.p) == pytest.approx((stated["D"], stated["p"]), abs=1e-10)
+
+
+def test_without_a_variance_there_is_no_p():
+    truth = np.tile([0, 1], 10)
+    alike = paired_test(truth, truth + 0.1, truth * 2.0)
+    assert alike.difference == 0
+    assert np.isnan(alike[1:]).all()
+    assert np.isnan(unpaired_test(truth, truth * 1.0, truth, truth * 2.0).p)
 
 
 @pytest.fixture(scope="module")
