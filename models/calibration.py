@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logit, ndtri
+from scipy.special import expit, logit, ndtri
 
 from .heldout import LEVEL, MIN_PERSONS, Estimate, HeldOut, factor_words, no_estimate, no_interval, quantile, wilson
 from .intervals import STATISTICS, cv_statistic
 from .irls import fit_logistic
-from .learner import probability
 from .metrics import Array
 
 METRICS = ("oe", "calibration_in_the_large", "calibration_slope", "ici", "brier")
@@ -74,7 +73,7 @@ def calibrate(held: HeldOut, weights: Array, n_groups: int = 10) -> Calibration:
     oe = every @ held.truth / (every @ chance)
     alike = np.ptp(margin) < _ALIKE
     smooth = np.full((len(every), spline.shape[1]), np.nan) if alike else _fits(spline, held, every)
-    apart = np.abs(probability(smooth @ spline.T) - chance)
+    apart = np.abs(expit(smooth @ spline.T) - chance)
     metrics = {
         "oe": _interval(oe, held, log=True),
         "calibration_in_the_large": _interval(_fits(ones, held, every, margin)[:, 0], held),
@@ -150,7 +149,7 @@ def _curve(held: HeldOut, margin: Array, smooth: Array) -> Iterator[dict[str, An
     at = np.linspace(first, last, N_POINTS)
     lines = smooth @ _spline(margin, at).T
     half = quantile(held.freedom) * np.nanstd(lines[1:], axis=0) * np.sqrt(held.inflation)
-    columns = (probability(x) for x in (at, lines[0], lines[0] - half, lines[0] + half))
+    columns = (expit(x) for x in (at, lines[0], lines[0] - half, lines[0] + half))
     for predicted, observed, low, high in zip(*columns, strict=True):
         yield {
             "kind": "smooth", "predicted": float(predicted), "observed": float(observed),

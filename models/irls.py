@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
-from .learner import probability
 from .metrics import Array, Truth
 
-MAX_STEPS, LARGEST_STEP, CLOSE = 30, 3.0, 1e-9
-"""Steps until it has converged to `CLOSE`, each no longer than that per standard deviation of a column."""
+MAX_STEPS, LARGEST_STEP, CLOSE = 30, 3.0, 1e-5
+"""Steps at most, the longest one, and the one that ends them (its square is the error that is left), each in
+coefficients per standard deviation of a column."""
 
 
 def fit_logistic(
@@ -44,18 +45,21 @@ def fit_logistic(
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     found = np.full((len(weights), n_columns), np.nan)
     beta = np.zeros_like(found) if start is None else np.tile(start * scale, (len(weights), 1))
-    live, w = np.arange(len(weights)), weights
+    live, w, reached = np.arange(len(weights)), weights, weights @ (truth[:, None] * x)
     for _ in range(MAX_STEPS):
-        chance = probability(beta @ x.T + offset)
-        slope = (w * (truth - chance)) @ x
-        bend = ((w * chance * (1 - chance)) @ products).reshape(-1, n_columns, n_columns)
+        chance = expit(beta @ x.T + offset)
+        expected = w * chance
+        slope = reached - expected @ x
+        expected -= expected * chance
+        bend = (expected @ products).reshape(-1, n_columns, n_columns)
         bend += 1e-12 * np.eye(n_columns)  # a draw that leaves a column no variation is not solved, but solvable
         step = np.linalg.solve(bend, slope[:, :, None])[:, :, 0]
         longest = np.abs(step).max(axis=1)
         beta += step * np.minimum(1.0, LARGEST_STEP / np.maximum(longest, CLOSE))[:, None]
         done = longest < CLOSE
         found[live[done]] = beta[done]
-        live, beta, w = live[~done], beta[~done], w[~done]
-        if not len(live):
+        if done.all():
             break
+        if done.any():
+            live, beta, w, reached = live[~done], beta[~done], w[~done], reached[~done]
     return found / scale

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..features.settings import Settings
 from .folds import seed_of
@@ -36,6 +36,8 @@ CHANCE = "auc_chance"
 """Beside the metrics: the AUC that probabilities without any knowledge would have at a level."""
 N_PERMUTATIONS = 200
 
+Further = Literal["calibration", "decision_curve", "reclassification", "subgroups"]
+
 Severest = Mapping[str, "pd.Series[int]"]
 """By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
 
@@ -44,6 +46,28 @@ class ScoringSettings(Settings):
     """How predictions are measured."""
 
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="draws of patients")
+    further: tuple[Further, ...] = Field(
+        default=("calibration", "decision_curve", "reclassification", "subgroups"),
+        description="what is looked at beside metrics and differences",
+    )
+    calibration_groups: int = Field(default=10, ge=2, le=100, description="points of a calibration curve, at most")
+    decision_thresholds: tuple[float, float] = Field(
+        default=(0.01, 0.60), description="first and last threshold of a decision curve, in steps of 0.01"
+    )
+    subgroups: tuple[str, ...] = Field(
+        default=(), description="columns of the cases or clinical values, for example vendor, density, age"
+    )
+    subgroup_cuts: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="where columns of numbers are cut; at the median unless stated"
+    )
+    subgroup_patients: int = Field(default=10, ge=3, description="patients of each class that a subgroup needs")
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _in_order(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not 0.01 <= ends[0] < ends[1] <= 0.99:
+            raise ValueError("decision_thresholds are two numbers from 0.01 to 0.99, the smaller first")
+        return ends
 
 
 def score(
@@ -95,7 +119,7 @@ def score(
             chance_seed = seed_of(seed, str(endpoint), level, "chance")
             for arm, part in parts.items():
                 chance = chance_auc(part, level, held[arm], chance_seed)
-                metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | _counts(held[arm]))
+                metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | counts(held[arm]))
             metrics += _unmeasured(key, refused.get(str(endpoint), {}))
             differences += _compared(key, held)
     for endpoint, why in problems.items():
@@ -212,10 +236,11 @@ def _measured(
                 found = ratios[threshold][name]
             else:
                 found = _estimate(name, at[arm][threshold] if threshold else rows, weights)
-            yield key | {"arm": arm, "metric": metric} | found._asdict() | _counts(rows)
+            yield key | {"arm": arm, "metric": metric} | found._asdict() | counts(rows)
 
 
-def _counts(held: HeldOut) -> dict[str, int]:
+def counts(held: HeldOut) -> dict[str, int]:
+    """Units of one repeat, and the positive ones among them."""
     first = held.repeat == held.repeat.min()
     return {"n": int(first.sum()), "n_positive": int(held.truth[first].sum())}
 
