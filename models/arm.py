@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..features.errors import LeakageError
@@ -26,6 +26,8 @@ class FittedArm:
     threshold : float
         Probability from which a case is called positive: Youden's, on out-of-fold predictions of
         the inner folds.
+    thresholds : mapping of str to float
+        Those of :data:`~cemrad.models.metrics.THRESHOLDS`, fixed on the same predictions.
     params : mapping
         The candidate that the inner folds chose; under late fusion one for each block, by its name.
     inner_loss : float
@@ -40,6 +42,7 @@ class FittedArm:
     features: tuple[str, ...]
     model: Fitted
     threshold: float
+    thresholds: Mapping[str, float]
     params: Params
     inner_loss: float
     persons: frozenset[str]

@@ -22,6 +22,7 @@ from .blend import restorer
 from .design import IMAGE_FAMILIES
 from .explain import explain
 from .learner import Array, Fitted, probability
+from .metrics import THRESHOLDS
 
 SCHEMA_VERSION = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -46,6 +47,8 @@ class BundledModel:
         Range of each in training; NaN where it had no value.
     threshold : float
         Probability from which a case is called positive.
+    thresholds : mapping of str to float
+        Those that held a stated sensitivity in training; empty in a bundle that was stored before there were any.
     learner : str
         Part that fitted it and can restore it; ``blend`` for several models in one.
     fitted : Fitted
@@ -61,6 +64,7 @@ class BundledModel:
     low: Array
     high: Array
     threshold: float
+    thresholds: Mapping[str, float]
     learner: str
     fitted: Fitted
     training: Mapping[str, Any]
@@ -108,7 +112,8 @@ class Bundle:
         -------
         DataFrame
             One row per endpoint and case: ``case_id``, ``patient_id``, ``breast_id``, ``endpoint``,
-            ``arm``, ``probability``, ``margin`` (log odds), ``threshold``, ``positive``, ``n_missing``
+            ``arm``, ``probability``, ``margin`` (log odds), ``threshold``, ``positive``,
+            ``threshold_sens95`` and ``threshold_sens100`` (NaN where an older bundle has none), ``n_missing``
             (features without a value), ``n_out_of_range`` (values far outside the training range),
             ``seen_in_training``, and ``note``: why there is no probability (NaN), or that most
             features are missing.
@@ -157,7 +162,8 @@ class Bundle:
         endpoints = [
             {
                 "endpoint": m.endpoint, "title": m.title, "positive": m.positive, "level": m.level,
-                "threshold": m.threshold, "learner": m.learner, "file": name, "sha256": _sha256(state),
+                "threshold": m.threshold, "thresholds": dict(m.thresholds),
+                "learner": m.learner, "file": name, "sha256": _sha256(state),
                 "features": list(m.features), "low": _plain(m.low), "high": _plain(m.high),
                 "training": dict(m.training),
             }
@@ -230,6 +236,7 @@ class Bundle:
                 "margin": margin,
                 "threshold": model.threshold,
                 "positive": pd.Series(chance >= model.threshold, dtype="boolean").where(usable),
+                **{f"threshold_{name}": model.thresholds.get(name, np.nan) for name in THRESHOLDS},
                 "n_missing": n_missing,
                 "n_out_of_range": far.sum(axis=1),
                 "seen_in_training": known,
@@ -343,8 +350,10 @@ def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str)
     if not low.shape == high.shape == (len(features),):
         raise BundleError(f"{where}: the ranges of {item['endpoint']} do not fit its {len(features)} features")
     threshold = float(item["threshold"])
-    if not 0 <= threshold <= 1:
-        raise BundleError(f"{where}: the threshold of {item['endpoint']} is {threshold}, not a probability")
+    thresholds = {str(name): float(value) for name, value in item.get("thresholds", {}).items()}
+    for value in (threshold, *thresholds.values()):
+        if not 0 <= value <= 1:
+            raise BundleError(f"{where}: a threshold of {item['endpoint']} is {value}, not a probability")
     return BundledModel(
         endpoint=str(item["endpoint"]),
         title=str(item["title"]),
@@ -354,6 +363,7 @@ def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str)
         low=low,
         high=high,
         threshold=threshold,
+        thresholds=thresholds,
         learner=str(item["learner"]),
         fitted=fitted,
         training=dict(item["training"]),

@@ -19,6 +19,7 @@ from .arm import FittedArm, possible_arms
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
 from .folds import Ints, Split, seed_of
+from .further import further_tables
 from .fusion import FusionSettings, fit_arms
 from .learner import Array, probability
 from .outer import OuterSettings, deal
@@ -33,6 +34,7 @@ from .result import (
     known_arm,
 )
 from .scoring import ScoringSettings, score
+from .subgroups import groups_of
 
 LOG = logging.getLogger("cemrad")
 UNHARMONISED_COLUMNS = ["endpoint", "repeat", "fold", "case_id"]
@@ -127,7 +129,7 @@ def evaluate(
     Raises
     ------
     StudyError
-        If an endpoint is not known, or its labels are absent.
+        If an endpoint is not known, its labels are absent, or the column of a subgroup is.
     EvaluationError
         If no endpoint can be estimated; one that cannot beside others that can is a row that says so.
     """
@@ -139,6 +141,7 @@ def evaluate(
         raise EvaluationError(f"none of the arms can be evaluated: {_told(absent)}")
     for arm, why in absent.items():
         LOG.info("evaluate: arm %s is left out: %s", arm, why)
+    groups = groups_of(table, settings.scoring.subgroups, settings.scoring.subgroup_cuts)
     designs = [lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column) for endpoint in found]
     splits, problems = _deal(designs, settings)
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
@@ -155,12 +158,17 @@ def evaluate(
     predictions = _frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept))
     severest = {design.name: design.severest for design in designs}
     metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused, severest)
+    levels = {design.name: design.endpoint.target.level for design in designs}
+    tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
+    if settings.harmonise:
+        tables["unharmonised"] = _unharmonised(outcomes)
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),
         predictions=predictions,
         metrics=metrics,
         differences=differences,
+        tables=tables,
         chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
         shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
         shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
@@ -193,7 +201,6 @@ def evaluate(
             "params": [_params(*item) for item in kept],
             "evaluation_s": round(time.perf_counter() - started, 2),
         },
-        tables={"unharmonised": _unharmonised(outcomes)} if settings.harmonise else {},
     )
 
 
@@ -336,6 +343,7 @@ def _predictions(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
             "margin": part.margin,
             "threshold": part.fitted.threshold,
         }
+        | {f"threshold_{name}": value for name, value in part.fitted.thresholds.items()}
     )
 
 

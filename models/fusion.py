@@ -18,7 +18,7 @@ from .folds import Ints, class_counts, inner_sides, seed_of
 from .harmonise import Harmoniser, HarmoniseSettings
 from .learner import Array, Fitted, Learner, Params, probability
 from .learners import SHELF as LEARNERS
-from .metrics import log_loss, youden_threshold
+from .metrics import THRESHOLDS, log_loss, sensitivity_threshold, youden_threshold
 from .presets import with_preset
 from .result import ARM_FAMILIES
 from .rows import Rows, varies
@@ -241,11 +241,13 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
         params = {part.name: part.params for part in parts}
         joined = _joined_out_of_fold(parts, margins, side)
     features = tuple(name for part in parts for name in part.features)
+    chance = probability(joined[known])
     return FittedArm(
         arm=arm,
         features=features,
         model=model,
-        threshold=youden_threshold(truth[known], probability(joined[known])),
+        threshold=youden_threshold(truth[known], chance),
+        thresholds={name: sensitivity_threshold(truth[known], chance, least) for name, least in THRESHOLDS.items()},
         params=params,
         inner_loss=float(log_loss(truth[known], joined[known])),
         persons=frozenset(side.rows.persons),

@@ -13,77 +13,29 @@ that was measured.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri, stdtr
 
 from .folds import Ints
+from .heldout import (
+    LEVEL,
+    MIN_PERSONS,
+    NOTHING,
+    Paired,
+    factor_words,
+    judged,
+    no_estimate,
+    no_interval,
+    on_log_odds,
+    quantile,
+    wilson,
+)
+from .heldout import Estimate as Estimate
+from .heldout import HeldOut as HeldOut
 from .metrics import Array, Truth, average_precision, delong, placements, weighted_mean
 
-LEVEL = 0.95
-MIN_PERSONS = 3
-_NOTHING = 1e-12
-"""A width, or a distance from 0 or 1, that is rounding."""
 WILSON = "Wilson on patients of the rarer class, as the estimate is perfect"
-
-
-class Estimate(NamedTuple):
-    """An estimate with its interval; NaN where there is none, and `method` says why."""
-
-    estimate: float
-    low: float
-    high: float
-    method: str
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Cross-validated predictions of one arm, one row per repeat and unit (lesion, breast or patient).
-
-    Parameters
-    ----------
-    truth : ndarray of int, shape (n,)
-    probability : ndarray, shape (n,)
-    called : ndarray of bool, shape (n,)
-        Whether the probability reached its fold's threshold.
-    repeat, fold : ndarray of int, shape (n,)
-    person : ndarray of int, shape (n,)
-        Numbered from 0 without gaps.
-    pooled : bool
-        Folds are too small to rank cases within them (one person each): they are ranked over all folds of a repeat.
-    """
-
-    truth: Truth
-    probability: Array
-    called: NDArray[np.bool_]
-    repeat: Ints
-    fold: Ints
-    person: Ints
-    pooled: bool = False
-
-    @property
-    def cell(self) -> Ints:
-        """What cases are ranked within, beside the repeat."""
-        return np.zeros_like(self.fold) if self.pooled else self.fold
-
-    @property
-    def n_repeats(self) -> int:
-        """Repeats of the cross-validation."""
-        return len(np.unique(self.repeat))
-
-    @property
-    def inflation(self) -> float:
-        """Nadeau and Bengio's factor for the variance: 1 + K / (K - 1); 1 for one model on persons new to it."""
-        n_folds = len(np.unique(self.fold))
-        return 1 + n_folds / (n_folds - 1) if n_folds > 1 else 1.0
-
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom: persons of the rarer class, less one."""
-        return min(len(np.unique(self.person[self.truth == value])) for value in (0, 1)) - 1
 
 
 def heldout_auc(truth: Truth, score: Array) -> Estimate:
@@ -95,7 +47,7 @@ def heldout_auc(truth: Truth, score: Array) -> Estimate:
     areas, covariance = delong(truth, score[:, None])
     half = float(ndtri((1 + LEVEL) / 2) * np.sqrt(covariance[0, 0]))
     area = float(areas[0])
-    if covariance[0, 0] < _NOTHING**2:
+    if covariance[0, 0] < NOTHING**2:
         return Estimate(area, np.nan, np.nan, "no interval: the estimate is perfect, DeLong's variance is 0")
     return Estimate(area, max(0.0, area - half), min(1.0, area + half), "DeLong, one fixed model on new patients")
 
@@ -110,33 +62,34 @@ def cv_auc(held: HeldOut) -> Estimate:
     """
     found = influence(held)
     if found is None:
-        return _no_estimate("one class only")
+        return no_estimate("one class only")
     area, parts = found
     if held.freedom + 1 < MIN_PERSONS:
-        return _no_interval(area)
-    perfect = not _NOTHING < area < 1 - _NOTHING  # no pair contradicts another: no variance
+        return no_interval(area)
+    perfect = not NOTHING < area < 1 - NOTHING  # no pair contradicts another: no variance
     area = float(round(area)) if perfect else area
-    low, high = _wilson(area, held.freedom + 1, _quantile(held.freedom))
+    low, high = wilson(area, held.freedom + 1, quantile(held.freedom))
     if perfect:
         return Estimate(area, low, high, WILSON)
     half = _half_width(parts, held)
-    method = f"{_judged(held)}; patient-clustered DeLong variance, {_factor(held)}t; at least Wilson's"
+    method = f"{judged(held)}; patient-clustered DeLong variance, {factor_words(held)}t; at least Wilson's"
     return Estimate(area, max(0.0, min(low, area - half)), min(1.0, max(high, area + half)), method)
 
 
-def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Estimate:
+def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Paired:
     """Paired difference in AUC of two arms on the same cases and folds, as :func:`cv_auc`."""
     one, other = influence(held), influence(reference)
     if one is None or other is None:
-        return _no_estimate("one class only")
+        return Paired(*no_estimate("one class only"), np.nan)
     difference = one[0] - other[0]
     if held.freedom + 1 < MIN_PERSONS:
-        return _no_interval(difference)
+        return Paired(*no_interval(difference), np.nan)
     half = _half_width(one[1] - other[1], held)
-    if half < _NOTHING:
-        return Estimate(difference, np.nan, np.nan, "no interval: the two arms rank every pair alike")
-    method = f"paired by patient; {_judged(held)}; clustered DeLong variance, {_factor(held)}t"
-    return Estimate(difference, max(-1.0, difference - half), min(1.0, difference + half), method)
+    if half < NOTHING:
+        return Paired(difference, np.nan, np.nan, "no interval: the two arms rank every pair alike", np.nan)
+    p = float(2 * stdtr(held.freedom, -abs(difference) * quantile(held.freedom) / half))
+    method = f"paired by patient; {judged(held)}; clustered DeLong variance, {factor_words(held)}t"
+    return Paired(difference, max(-1.0, difference - half), min(1.0, difference + half), method, p)
 
 
 def influence(held: HeldOut) -> tuple[float, Array] | None:
@@ -168,7 +121,7 @@ def influence(held: HeldOut) -> tuple[float, Array] | None:
 def _half_width(parts: Array, held: HeldOut) -> float:
     n = int((np.bincount(held.person) > 0).sum())
     variance = float((parts**2).sum()) * n / (n - 1) * held.inflation
-    return _quantile(held.freedom) * float(np.sqrt(variance))
+    return quantile(held.freedom) * float(np.sqrt(variance))
 
 
 def bootstrap_weights(person: Ints, n_draws: int, seed: int) -> Array:
@@ -215,18 +168,16 @@ def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimat
     """
     estimate = float(statistic(held, np.ones((1, len(held.truth))))[0])
     if np.isnan(estimate):
-        return _no_estimate("no positive case")
+        return no_estimate("no positive case")
     if held.freedom + 1 < MIN_PERSONS:
-        return _no_interval(estimate)
-    quantile = _quantile(held.freedom)
-    if not _NOTHING < estimate < 1 - _NOTHING:
-        low, high = _wilson(estimate, held.freedom + 1, quantile)
+        return no_interval(estimate)
+    t = quantile(held.freedom)
+    if not NOTHING < estimate < 1 - NOTHING:
+        low, high = wilson(estimate, held.freedom + 1, t)
         return Estimate(estimate, low, high, WILSON)
     spread = float(np.nanstd(statistic(held, weights))) * np.sqrt(held.inflation)
-    scale = quantile * spread / (estimate * (1 - estimate))
-    centre = np.log(estimate / (1 - estimate))
-    low, high = (float(1 / (1 + np.exp(-(centre + side * scale)))) for side in (-1, 1))
-    return Estimate(estimate, low, high, f"patient bootstrap on the log-odds scale, {_factor(held)}t")
+    low, high = on_log_odds(estimate, t * spread)
+    return Estimate(estimate, low, high, f"patient bootstrap on the log-odds scale, {factor_words(held)}t")
 
 
 def cv_rate(held: HeldOut, of: int) -> Estimate:
@@ -239,51 +190,20 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     cells = [(held.repeat == r) & (held.fold == f) & (held.truth == of) for r, f in _pairs(held.repeat, held.fold)]
     rates = np.array([right[cell].mean() for cell in cells if cell.any()])
     if not len(rates):
-        return _no_estimate("no case of the class")
+        return no_estimate("no case of the class")
     estimate = float(right[held.truth == of].mean())
     persons = len(np.unique(held.person[held.truth == of]))
     if persons < MIN_PERSONS:
-        return _no_interval(estimate)
-    low, high = _wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
+        return no_interval(estimate)
+    low, high = wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
     if len(rates) == 1:
-        return Estimate(estimate, low, high, f"Wilson on patients, {_judged(held)}")
+        return Estimate(estimate, low, high, f"Wilson on patients, {judged(held)}")
     n_folds = len(np.unique(held.fold))
     spread = np.sqrt((1 / len(rates) + 1 / (n_folds - 1)) * rates.var(ddof=1))
-    half = _quantile(len(rates) - 1) * float(spread)
+    half = quantile(len(rates) - 1) * float(spread)
     low, high = min(low, max(0.0, estimate - half)), max(high, min(1.0, estimate + half))
     return Estimate(estimate, low, high, "Nadeau-Bengio corrected t over folds, threshold choice included")
 
 
-def _judged(held: HeldOut) -> str:
-    """What the estimate is of."""
-    if held.pooled:
-        return "all held-out patients together, each by a model of her own"
-    return "mean of held-out folds" if held.inflation > 1 else "one fixed model on new patients"
-
-
-def _factor(held: HeldOut) -> str:
-    return "Nadeau-Bengio factor, " if held.inflation > 1 else ""
-
-
-def _quantile(freedom: int) -> float:
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
-
-
 def _pairs(repeat: Ints, fold: Ints) -> list[tuple[int, int]]:
     return sorted({(int(r), int(f)) for r, f in zip(repeat, fold, strict=True)})
-
-
-def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
-    square = quantile**2 / n
-    centre = (share + square / 2) / (1 + square)
-    half = np.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    # The interval holds the share itself, whatever the rounding.
-    return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
-
-
-def _no_estimate(why: str) -> Estimate:
-    return Estimate(np.nan, np.nan, np.nan, f"not estimable: {why}")
-
-
-def _no_interval(estimate: float) -> Estimate:
-    return Estimate(estimate, np.nan, np.nan, f"no interval: fewer than {MIN_PERSONS} patients of a class")

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Truth = NDArray[np.int64]
 
-METRICS = ("auc", "auprc", "sensitivity", "specificity", "brier")
+THRESHOLDS = {"sens95": 0.95, "sens100": 1.0}
+"""Beside Youden's: thresholds by name, and the sensitivity on the training side that each of them holds."""
+
+_AT = ("sensitivity", "specificity", "biopsies_avoided", "cancers_missed")
+METRICS = (
+    "auc", "auprc", "sensitivity", "specificity", "brier", "ppv", "npv", "f1", "balanced_accuracy",
+    *(f"{metric}_at_{name}" for name in THRESHOLDS for metric in _AT),
+)  # fmt: skip
 """What every arm is measured by."""
 
 
@@ -122,3 +129,43 @@ def youden_threshold(truth: Truth, probability: Array) -> float:
     index = sensitivity + specificity
     best = np.flatnonzero(index >= index.max() - 1e-12)
     return float(cuts[best[len(best) // 2]])
+
+
+def sensitivity_threshold(truth: Truth, probability: Array, least: float) -> float:
+    """The highest threshold that still calls a share `least` of the positives positive.
+
+    Halfway between the last of these and the next lower probability. It is meant for the training
+    side: on new cases the sensitivity is another one.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (n,)
+        At least one 1.
+    probability : ndarray, shape (n,)
+    least : float
+        Between 0, exclusive, and 1.
+
+    Examples
+    --------
+    >>> sensitivity_threshold(np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.1]), 1.0)
+    0.4
+    """
+    positive = np.sort(probability[truth == 1])[::-1]
+    last = positive[int(np.ceil(round(least * len(positive), 9))) - 1]
+    lower = probability[probability < last]
+    return float((last + lower.max()) / 2 if len(lower) else last)
+
+
+def holm(p: Array) -> Array:
+    """P-values adjusted for as many tests as there are, after Holm 1979; NaN is no test.
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.04, np.nan, 0.03])).tolist()
+    [0.03, 0.06, nan, 0.06]
+    """
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p)[: int((~np.isnan(p)).sum())]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted

@@ -54,10 +54,12 @@ def known_arm(arm: str) -> str:
 
 PREDICTION_COLUMNS = [
     "endpoint", "arm", "repeat", "fold", "case_id", "patient_id", "breast_id", "truth",
-    "probability", "margin", "threshold",
+    "probability", "margin", "threshold", "threshold_sens95", "threshold_sens100",
 ]  # fmt: skip
 METRIC_COLUMNS = ["endpoint", "level", "arm", "metric", "estimate", "low", "high", "method", "n", "n_positive"]
-DIFFERENCE_COLUMNS = ["endpoint", "level", "arm", "reference", "metric", "difference", "low", "high", "method"]
+DIFFERENCE_COLUMNS = [
+    "endpoint", "level", "arm", "reference", "metric", "difference", "low", "high", "p", "p_holm", "method",
+]  # fmt: skip
 CHOSEN_COLUMNS = ["endpoint", "arm", "repeat", "fold", "feature", "gain"]
 SHAP_COLUMNS = ["endpoint", "arm", "repeat", "fold", "case_id", "feature", "value", "shap"]
 SHAP_BASE_COLUMNS = ["endpoint", "arm", "repeat", "fold", "case_id", "base", "margin"]
@@ -76,14 +78,16 @@ class Result:
         True where the cohort was simulated; every page says so.
     predictions : DataFrame
         One row per endpoint, arm, repeat and case: the outer fold in which the case was held out,
-        its truth (0 or 1), the probability, the margin (log odds) and the threshold that was fixed
-        on the training side of that fold. Columns ``PREDICTION_COLUMNS``.
+        its truth (0 or 1), the probability, the margin (log odds) and the thresholds that were fixed
+        on the training side of that fold: Youden's, and those of 95 % and 100 % sensitivity there (NaN in a
+        result that was stored before there were any). Columns ``PREDICTION_COLUMNS``.
     metrics : DataFrame
         Columns ``METRIC_COLUMNS``; ``level`` is ``lesion``, ``breast`` or ``patient``. An estimate
         that cannot be made is NaN, and its ``method`` says ``not estimable: ...``. Beside the metrics
         proper ``auc_chance`` is the AUC of no knowledge at that level; it has no interval.
     differences : DataFrame
-        Paired differences between arms. Columns ``DIFFERENCE_COLUMNS``.
+        Paired differences between arms, with the p-value of each and Holm's for all of an endpoint and
+        level. Columns ``DIFFERENCE_COLUMNS``.
     chosen : DataFrame
         Features that entered each fold's model with their gain. Columns ``CHOSEN_COLUMNS``.
     shap : DataFrame
@@ -179,7 +183,9 @@ class Result:
             stated = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             values: dict[str, Any] = {name: stated[name] for name in _JSON_FIELDS}
             for name, columns in _PARQUET.items():
-                values[name] = read_parquet(folder / f"{name}.parquet")[columns]
+                frame = read_parquet(folder / f"{name}.parquet")
+                later = [column for column in _LATER_COLUMNS if column in columns and column not in frame]
+                values[name] = frame.assign(**dict.fromkeys(later, np.nan))[columns]
             for name, columns in _JSON_TABLES.items():
                 values[name] = _from_records(measured[name], columns)
             clinical = read_parquet(folder / "clinical.parquet").rename_axis(None)
@@ -205,6 +211,8 @@ _PARQUET = {
     "shap": SHAP_COLUMNS,
     "shap_base": SHAP_BASE_COLUMNS,
 }
+_LATER_COLUMNS = ("threshold_sens95", "threshold_sens100")
+"""Columns that results stored earlier lack; they are read all the same."""
 _JSON_TABLES = {"metrics": METRIC_COLUMNS, "differences": DIFFERENCE_COLUMNS}
 _JSON_FIELDS = ("name", "phantom", "endpoints", "folds", "cohort", "provenance")
 _TEXT_COLUMNS = ("endpoint", "level", "arm", "reference", "metric", "method")

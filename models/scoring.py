@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..features.settings import Settings
 from .folds import seed_of
-from .intervals import (
-    STATISTICS,
-    Estimate,
-    HeldOut,
-    bootstrap_weights,
-    cv_auc,
-    cv_auc_difference,
-    cv_rate,
-    cv_statistic,
-)
-from .metrics import METRICS
+from .heldout import Estimate, HeldOut, no_estimate
+from .intervals import STATISTICS, bootstrap_weights, cv_auc, cv_auc_difference, cv_rate, cv_statistic
+from .metrics import METRICS, THRESHOLDS, holm
+from .rates import RATES, cv_ratios
 from .result import DIFFERENCE_COLUMNS, METRIC_COLUMNS
 
 LEVELS = ("lesion", "breast", "patient")
@@ -42,6 +36,8 @@ CHANCE = "auc_chance"
 """Beside the metrics: the AUC that probabilities without any knowledge would have at a level."""
 N_PERMUTATIONS = 200
 
+Further = Literal["calibration", "decision_curve", "reclassification", "subgroups"]
+
 Severest = Mapping[str, "pd.Series[int]"]
 """By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
 
@@ -49,7 +45,29 @@ Severest = Mapping[str, "pd.Series[int]"]
 class ScoringSettings(Settings):
     """How predictions are measured."""
 
-    n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="draws of patients, for AUPRC and Brier")
+    n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="draws of patients")
+    further: tuple[Further, ...] = Field(
+        default=("calibration", "decision_curve", "reclassification", "subgroups"),
+        description="what is looked at beside metrics and differences",
+    )
+    calibration_groups: int = Field(default=10, ge=2, le=100, description="points of a calibration curve, at most")
+    decision_thresholds: tuple[float, float] = Field(
+        default=(0.01, 0.60), description="first and last threshold of a decision curve, in steps of 0.01"
+    )
+    subgroups: tuple[str, ...] = Field(
+        default=(), description="columns of the cases or clinical values, for example vendor, density, age"
+    )
+    subgroup_cuts: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="where columns of numbers are cut; at the median unless stated"
+    )
+    subgroup_patients: int = Field(default=10, ge=3, description="patients of each class that a subgroup needs")
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _in_order(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not 0.01 <= ends[0] < ends[1] <= 0.99:
+            raise ValueError("decision_thresholds are two numbers from 0.01 to 0.99, the smaller first")
+        return ends
 
 
 def score(
@@ -93,13 +111,15 @@ def score(
     for endpoint, rows in predictions.groupby("endpoint", sort=False):
         truths = severest[str(endpoint)]
         for level in LEVELS:
-            held = {str(arm): held_out(part, level, truths.get(level)) for arm, part in rows.groupby("arm", sort=False)}
+            parts = {str(arm): part for arm, part in rows.groupby("arm", sort=False)}
+            held = {arm: held_out(part, level, truths.get(level)) for arm, part in parts.items()}
+            at = {arm: _at_thresholds(part, level, held[arm]) for arm, part in parts.items()}
             key = {"endpoint": endpoint, "level": level}
-            metrics += _measured(key, held, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
+            metrics += _measured(key, held, at, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
             chance_seed = seed_of(seed, str(endpoint), level, "chance")
-            for arm, part in rows.groupby("arm", sort=False):
-                chance = chance_auc(part, level, held[str(arm)], chance_seed)
-                metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | _counts(held[str(arm)]))
+            for arm, part in parts.items():
+                chance = chance_auc(part, level, held[arm], chance_seed)
+                metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | counts(held[arm]))
             metrics += _unmeasured(key, refused.get(str(endpoint), {}))
             differences += _compared(key, held)
     for endpoint, why in problems.items():
@@ -184,16 +204,43 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
     return Estimate(float((above / pairs).mean()), np.nan, np.nan, "mean AUC of permuted predictions")
 
 
-def _measured(key: dict[str, Any], held: Mapping[str, HeldOut], n_draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def _at_thresholds(predictions: pd.DataFrame, level: str, held: HeldOut) -> dict[str, HeldOut]:
+    """The same units, called at each of the further thresholds; without those that were not fixed."""
+    found = {}
+    for name in THRESHOLDS:
+        column = f"threshold_{name}"
+        if column in predictions and predictions[column].notna().all():
+            reached = predictions["probability"] >= predictions[column]
+            units = reached.groupby([predictions[key] for key in ("repeat", "fold", UNIT[level])], sort=True)
+            found[name] = replace(held, called=units.max().to_numpy(dtype=bool))
+    return found
+
+
+def _measured(
+    key: dict[str, Any],
+    held: Mapping[str, HeldOut],
+    at: Mapping[str, Mapping[str, HeldOut]],
+    n_draws: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
     weights = None
     for arm, rows in held.items():
         if weights is None:  # the arms share their cases, so they share the draws
             weights = bootstrap_weights(rows.person, n_draws, seed)
+        ratios = {name: cv_ratios(called, list(RATES), weights) for name, called in {"": rows, **at[arm]}.items()}
         for metric in METRICS:
-            yield key | {"arm": arm, "metric": metric} | _estimate(metric, rows, weights)._asdict() | _counts(rows)
+            name, _, threshold = metric.partition("_at_")
+            if threshold and threshold not in ratios:
+                found = no_estimate("no such threshold was fixed")
+            elif name in RATES:
+                found = ratios[threshold][name]
+            else:
+                found = _estimate(name, at[arm][threshold] if threshold else rows, weights)
+            yield key | {"arm": arm, "metric": metric} | found._asdict() | counts(rows)
 
 
-def _counts(held: HeldOut) -> dict[str, int]:
+def counts(held: HeldOut) -> dict[str, int]:
+    """Units of one repeat, and the positive ones among them."""
     first = held.repeat == held.repeat.min()
     return {"n": int(first.sum()), "n_positive": int(held.truth[first].sum())}
 
@@ -214,10 +261,11 @@ def _unmeasured(key: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[dic
 
 
 def _compared(key: dict[str, Any], held: Mapping[str, HeldOut]) -> Iterator[dict[str, Any]]:
-    for arm, reference in PAIRS:
-        if arm in held and reference in held:
-            found = cv_auc_difference(held[arm], held[reference])
-            yield key | {
-                "arm": arm, "reference": reference, "metric": "auc",
-                "difference": found.estimate, "low": found.low, "high": found.high, "method": found.method,
-            }  # fmt: skip
+    pairs = [(arm, reference) for arm, reference in PAIRS if arm in held and reference in held]
+    found = [cv_auc_difference(held[arm], held[reference]) for arm, reference in pairs]
+    adjusted = holm(np.array([item.p for item in found]))
+    for (arm, reference), item, p_holm in zip(pairs, found, adjusted, strict=True):
+        yield key | {
+            "arm": arm, "reference": reference, "metric": "auc", "difference": item.estimate,
+            "low": item.low, "high": item.high, "p": item.p, "p_holm": float(p_holm), "method": item.method,
+        }  # fmt: skip

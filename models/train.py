@@ -167,6 +167,7 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel
         low=np.fmin.reduce(values, axis=0),  # unlike nanmin, silent about a column without a value
         high=np.fmax.reduce(values, axis=0),
         threshold=model.threshold,
+        thresholds=dict(model.thresholds),
         learner=BLEND if isinstance(model.model, Blend) else settings.learner,
         fitted=model.model,
         training={

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from cemrad.features.crop import Crop
 from cemrad.features.failure import Failure, failures_frame
+from cemrad.models.metrics import METRICS
+from cemrad.models.rates import PER_100
 from cemrad.models.result import (
     ARM_FAMILIES,
     ARMS,
@@ -41,7 +43,6 @@ ENDPOINTS = {
     "malignancy": {"title": "Malignancy", "level": "lesion", "positive": "malignant"},
     "er": {"title": "ER status", "level": "lesion", "positive": "ER positive"},
 }
-METRICS = ("auc", "auprc", "sensitivity", "specificity", "brier")
 
 
 def make_result(seed: int = 0, *, signal: float = 0.7, phantom: bool = False, **changes: Any) -> Result:
@@ -154,6 +155,8 @@ def _one_arm(
                 probability,
                 margin,
                 0.47,
+                0.3,
+                0.2,
             )
         )
         base.append((endpoint, arm, 0, fold, case_id, start, margin))
@@ -179,13 +182,26 @@ def _estimates(
         for arm, metric in product(ARMS, METRICS):
             estimate = centre + (0.04 if arm == "fused" else 0) + rng.uniform(-0.02, 0.02)
             method = "DeLong, clustered by patient" if metric == "auc" else "bootstrap of patients, 1000 draws"
-            row = (estimate, estimate - 0.09, estimate + 0.08, method)
+            times = 100 if metric.split("_at_")[0] in PER_100 else 1
+            row = (times * estimate, times * (estimate - 0.09), times * (estimate + 0.08), method)
             if (endpoint, level, metric) == ("er", "patient", "sensitivity"):
                 row = (float("nan"), float("nan"), float("nan"), "not estimable: no positive patient")
             metrics.append((endpoint, level, arm, metric, *row, n, min(n - 1, n_positive[endpoint])))
         for arm, reference in (("fused", "radiomics"), ("fused", "deep"), ("fused+clinical", "fused")):
             gain = rng.uniform(0.05, 0.07) if signal and endpoint == "malignancy" else rng.uniform(-0.01, 0.01)
             differences.append(
-                (endpoint, level, arm, reference, "auc", gain, gain - 0.04, gain + 0.04, "paired bootstrap of patients")
+                (
+                    endpoint,
+                    level,
+                    arm,
+                    reference,
+                    "auc",
+                    gain,
+                    gain - 0.04,
+                    gain + 0.04,
+                    0.012,
+                    0.036,
+                    "paired bootstrap",
+                )
             )
     return pd.DataFrame(metrics, columns=METRIC_COLUMNS), pd.DataFrame(differences, columns=DIFFERENCE_COLUMNS)

@@ -294,6 +294,18 @@ def test_an_altered_threshold_is_noticed(stored):
         Bundle.load(stored)
 
 
+def test_thresholds_are_stored_and_a_bundle_without_them_is_read(bundle, stored, new):
+    before = Bundle.load(stored)
+    assert [model.thresholds for model in before.models] == [model.thresholds for model in bundle.models]
+    assert all(0 <= model.thresholds["sens100"] <= model.thresholds["sens95"] <= 1 for model in before.models)
+    expected = before.predict(new[0])
+    _remanifest(stored, lambda manifest: [item.pop("thresholds") for item in manifest["endpoints"]])
+    found = Bundle.load(stored).predict(new[0])
+    assert found[["threshold_sens95", "threshold_sens100"]].isna().all(axis=None)
+    same = expected.columns.drop(["threshold_sens95", "threshold_sens100"])
+    pd.testing.assert_frame_equal(found[same], expected[same], check_exact=True)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:200] + b"\0" * 50 + b[250:]]
 )
@@ -330,6 +342,7 @@ def test_no_single_altered_byte_changes_a_prediction(bundle, stored, new):
         lambda m: m["endpoints"][0].update(threshold="high"),
         lambda m: m["endpoints"][0].update(threshold=float("nan")),
         lambda m: m["endpoints"][0].update(threshold=1.5),
+        lambda m: m["endpoints"][0]["thresholds"].update(sens95=1.5),
         lambda m: m["endpoints"][0]["low"].append(0.0),
         lambda m: m["endpoints"][0].update(high=[1.0]),
     ],

@@ -34,9 +34,13 @@ def _job(table, labels, **changes):
 def _fingerprint(outcome):
     """Every number that was fitted in a fold."""
     return {
-        arm: (part.fitted.features, part.fitted.model.state(), part.fitted.threshold, dict(part.fitted.params))
+        arm: (part.fitted.features, part.fitted.model.state(), *_fixed(part.fitted))
         for arm, part in outcome.arms.items()
     }
+
+
+def _fixed(fitted):
+    return fitted.threshold, dict(fitted.thresholds), dict(fitted.params)
 
 
 FEW = {

@@ -16,6 +16,7 @@ from cemrad.models.intervals import (
     heldout_auc,
 )
 from cemrad.models.learner import probability
+from cemrad.models.rates import RATES, cv_ratios
 from cemrad.models.rows import Rows
 from cemrad.models.scoring import chance_auc, held_out
 
@@ -102,6 +103,9 @@ def test_copies_of_a_case_tell_nothing_new():
     assert other.estimate == pytest.approx(one.estimate, abs=1e-12)
     assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.02)
     weights = bootstrap_weights(held.person, 200, 1)
+    ratios, again = cv_ratios(held, list(RATES), weights), cv_ratios(four, list(RATES), np.repeat(weights, 4, axis=1))
+    for name, item in ratios.items():
+        assert again[name][:3] == pytest.approx(item[:3], rel=1e-9)
     for statistic in STATISTICS.values():
         one = cv_statistic(held, statistic, weights)
         other = cv_statistic(four, statistic, np.repeat(weights, 4, axis=1))
@@ -178,6 +182,24 @@ def test_where_nothing_can_be_said_it_says_why():
         assert np.isfinite(found.estimate)
         assert np.isnan(found.low)
         assert "fewer than 3 patients" in found.method
+
+
+def test_a_ratio_without_a_denominator_says_so_and_a_perfect_one_keeps_its_width():
+    held = _nearly_perfect(0)
+    weights = bootstrap_weights(held.person, 200, 1)
+    nobody = HeldOut(held.truth, held.probability, held.called & False, held.repeat, held.fold, held.person)
+    found = cv_ratios(nobody, list(RATES), weights)
+    assert found["ppv"].method == "not estimable: no case is called positive"
+    assert np.isnan(found["ppv"].estimate)
+    assert found["cancers_missed"].estimate == pytest.approx(100 * held.truth.mean())
+    assert (found["f1"].estimate, found["f1"].low) == (0, 0)
+    assert 0 < found["f1"].high < 0.3
+    perfect = cv_ratios(held, ["ppv", "balanced_accuracy"], weights)
+    for item in perfect.values():
+        assert item.estimate == item.high == 1
+        assert 0.7 < item.low < 1
+    one = HeldOut(held.truth, held.probability, held.person == 0, held.repeat, held.fold, held.person)
+    assert cv_ratios(one, ["ppv"], weights)["ppv"].method == "no interval: fewer than 3 patients that it is a share of"
 
 
 def test_levels_take_the_most_severe_lesion():

@@ -5,9 +5,29 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from cemrad.models.delong import paired_test, unpaired_test
 from cemrad.models.intervals import HeldOut, auprc, bootstrap_weights, brier, cv_auc, heldout_auc, influence
-from cemrad.models.metrics import auc, average_precision, delong, placements, youden_threshold
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+from cemrad.models.metrics import (
+    auc,
+    average_precision,
+    delong,
+    holm,
+    placements,
+    sensitivity_threshold,
+    youden_threshold,
+)
+from cemrad.models.rates import RATES, cv_ratios
+from scipy import stats
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 MARKERS = ("wfns", "s100b", "ndka")
 
@@ -22,30 +42,48 @@ def asah(reference):
 
 
 def test_delong_agrees_with_proc(asah):
-    """pROC's test suite, aSAH data; 1e-10."""
+    """ST1: pROC's test suite, aSAH data; 1e-10."""
     truth, scores, expected = asah
     areas, covariance = delong(truth, scores)
     for i, one in enumerate(MARKERS):
         assert areas[i] == pytest.approx(expected["auc"][one], abs=1e-10)
         assert covariance[i, i] == pytest.approx(expected["delong_variance"][one], abs=1e-10)
-        for j, other in enumerate(MARKERS):
-            stated = expected["delong_covariance"].get(f"{one},{other}")
-            if stated is not None:  # the reference states it for opposite signs of the two scores
-                assert abs(covariance[i, j]) == pytest.approx(abs(stated), abs=1e-10)
+    for pair, stated in expected["delong_covariance"].items():
+        i, j = (MARKERS.index(name) for name in pair.split(","))
+        assert covariance[i, j] == pytest.approx(stated, abs=1e-10)
 
 
-def test_the_held_out_interval_is_delongs(asah):
+def test_the_held_out_interval_is_delongs(asah, reference):
     truth, scores, expected = asah
-    found = heldout_auc(truth, scores[:, MARKERS.index("ndka")])
-    assert (found.low, found.high) == pytest.approx(tuple(expected["ci95_delong"]["ndka"]), abs=1e-10)
+    for name in ("ndka", "wfns (recomputed)", "s100b (recomputed)"):
+        found = heldout_auc(truth, scores[:, MARKERS.index(name.split()[0])])
+        assert (found.low, found.high) == pytest.approx(tuple(expected["ci95_delong"][name]), abs=1e-10)
+    frame = pd.read_csv(reference / "stats_reference" / "delong" / "aSAH.csv")
+    women = (frame["gender"] == "Female").to_numpy()
+    found = heldout_auc(truth[women], scores[women, MARKERS.index("ndka")])
+    assert found.estimate == pytest.approx(expected["auc_ndka_female"], abs=1e-10)
+    stated = expected["ci95_delong"]["ndka | gender==Female"]
+    assert (found.low, found.high) == pytest.approx(tuple(stated), abs=1e-10)
 
 
-def test_the_paired_test_agrees_with_proc(asah):
+@pytest.mark.parametrize("pair", ["wfns,s100b", "wfns,ndka", "ndka,s100b"])
+def test_paired_and_unpaired_tests_agree_with_proc(asah, pair):
+    """ST1: Z, p and interval of the paired test; D and p of the unpaired one, with pROC's degrees of freedom."""
     truth, scores, expected = asah
-    areas, covariance = delong(truth, scores)
-    stated = expected["paired_test"]["wfns,s100b"]
-    spread = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    assert (areas[0] - areas[1]) / spread == pytest.approx(stated["Z"], abs=1e-9)
+    one, other = (scores[:, MARKERS.index(name)] for name in pair.split(","))
+    paired, stated = paired_test(truth, one, other), expected["paired_test"][pair]
+    assert (paired.statistic, paired.p) == pytest.approx((stated["Z"], stated["p"]), abs=1e-10)
+    assert (paired.low, paired.high) == pytest.approx(tuple(stated["diff_ci95"]), abs=1e-10)
+    apart, stated = unpaired_test(truth, one, truth, other), expected["unpaired_test"][pair]
+    assert (apart.statistic, apart.p) == pytest.approx((stated["D"], stated["p"]), abs=1e-10)
+
+
+def test_without_a_variance_there_is_no_p():
+    truth = np.tile([0, 1], 10)
+    alike = paired_test(truth, truth + 0.1, truth * 2.0)
+    assert alike.difference == 0
+    assert np.isnan(alike[1:]).all()
+    assert np.isnan(unpaired_test(truth, truth * 1.0, truth, truth * 2.0).p)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +108,21 @@ def test_youdens_threshold_is_the_best_on_the_roc_curve(tied):
     called = score >= youden_threshold(truth, score)
     found = called[truth == 1].mean() - called[truth == 0].mean()
     assert found == pytest.approx((true - false).max(), abs=1e-12)
+
+
+@pytest.mark.parametrize("least", [0.8, 0.95, 1.0])
+def test_a_sensitivity_threshold_is_the_highest_that_holds_it(tied, least):
+    truth, score = tied
+    _, true, cuts = roc_curve(truth, score, drop_intermediate=False)
+    called = score >= sensitivity_threshold(truth, score, least)
+    assert called[truth == 1].mean() >= least
+    assert called.sum() == (score >= cuts[true >= least].max()).sum()
+
+
+def test_holms_adjustment_is_that_of_r():
+    """p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm") and one with ties beyond 1."""
+    assert holm(np.array([0.01, 0.02, 0.03, 0.04, 0.05])) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm(np.array([0.6, 0.001, 0.7])) == pytest.approx([1.0, 0.003, 1.0])
 
 
 def _held(truth, score, person=None, fold=None):
@@ -119,6 +172,39 @@ def test_brier_and_average_precision_agree_with_scikit_learn(tied):
     one = np.ones((1, len(truth)))
     assert brier(held, one)[0] == pytest.approx(brier_score_loss(truth, score), abs=1e-12)
     assert auprc(held, one)[0] == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+
+
+def test_ratios_of_calls_agree_with_scikit_learn(tied):
+    truth, score = tied
+    held = _held(truth, score)
+    found = cv_ratios(held, list(RATES), bootstrap_weights(held.person, 200, 1))
+    negative, false, missed, _ = confusion_matrix(truth, held.called).ravel()
+    expected = {
+        "ppv": precision_score(truth, held.called),
+        "npv": precision_score(1 - truth, ~held.called),
+        "f1": f1_score(truth, held.called),
+        "balanced_accuracy": balanced_accuracy_score(truth, held.called),
+        "biopsies_avoided": 100 * negative / len(truth),
+        "cancers_missed": 100 * missed / len(truth),
+    }
+    assert {name: item.estimate for name, item in found.items()} == pytest.approx(expected)
+    assert negative + false == (truth == 0).sum()
+
+
+def test_the_interval_of_a_predictive_value_is_that_of_a_share(tied):
+    """One fold, one case per patient: the bootstrap's standard error is that of a binomial share, by hand."""
+    truth, score = tied
+    held = _held(truth, score)
+    found = cv_ratios(held, ["ppv"], bootstrap_weights(held.person, 4000, 1))["ppv"]
+    n = held.called.sum()
+    error = np.sqrt(found.estimate * (1 - found.estimate) / n)
+    low, high = proportion_on_log_odds(found.estimate, error, stats.t.ppf(0.975, n - 1))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+
+
+def proportion_on_log_odds(share, error, t):
+    centre, scale = np.log(share / (1 - share)), error / (share * (1 - share))
+    return 1 / (1 + np.exp(-(centre - t * scale))), 1 / (1 + np.exp(-(centre + t * scale)))
 
 
 def test_bootstrap_weights_draw_whole_patients():

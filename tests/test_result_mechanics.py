@@ -33,6 +33,10 @@ def test_every_field_survives(result, tmp_path):
         one, other = getattr(result, field.name), getattr(again, field.name)
         if isinstance(one, pd.DataFrame):
             pd.testing.assert_frame_equal(other, one, check_exact=True, obj=field.name)
+        elif field.name == "tables":
+            assert set(other) == set(one)
+            for name, table in one.items():
+                pd.testing.assert_frame_equal(other[name], table, check_exact=True, obj=name)
         elif field.name != "crops":
             assert other == one, field.name
     assert {case: set(pictures) for case, pictures in again.crops.items()} == {
@@ -96,5 +100,14 @@ def test_further_tables_survive_and_go_with_a_later_result(result, tmp_path):
     assert list(again.tables) == ["audit", "calibration"]
     pd.testing.assert_frame_equal(again.tables["calibration"], curve)
     result.save(tmp_path)
-    assert Result.load(tmp_path).tables == {}
-    assert not list(tmp_path.glob("table_*"))
+    assert set(Result.load(tmp_path).tables) == set(result.tables)
+    assert not (tmp_path / "table_audit.parquet").exists()
+
+
+def test_a_result_stored_before_the_further_thresholds_is_read(result, tmp_path):
+    result.save(tmp_path)
+    path = tmp_path / "predictions.parquet"
+    pd.read_parquet(path).drop(columns=["threshold_sens95", "threshold_sens100"]).to_parquet(path, index=False)
+    again = Result.load(tmp_path).predictions
+    assert again["threshold_sens95"].isna().all()
+    assert list(again.columns) == list(result.predictions.columns)
