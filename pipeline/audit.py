@@ -142,16 +142,16 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
             rows.append(Check("shuffled voxels: AUC", design.name, "not applicable", np.nan, np.nan, why))
             continue
         level = design.endpoint.target.level
-        parts = [
-            held_out(
-                result.predictions.query("endpoint == @design.name and arm == @arm"), level, design.severest.get(level)
-            )
-            for result in (of.result, found)
-        ]
+        severest = design.severest.get(level)
+        parts = [held_out(_of(one.predictions, design.name, arm), level, severest) for one in (of.result, found)]
         real, shuffled, apart = cv_auc(parts[0]), cv_auc(parts[1]), cv_auc_difference(*parts)
         rows.append(Check("shuffled voxels: AUC", design.name, "finding", shuffled.estimate, np.nan,
                           _predicted_words(real.estimate, shuffled.estimate, apart)))  # fmt: skip
     return rows
+
+
+def _of(predictions: pd.DataFrame, endpoint: str, arm: str) -> pd.DataFrame:
+    return predictions[(predictions["endpoint"] == endpoint) & (predictions["arm"] == arm)]
 
 
 def _predicted_words(real: float, shuffled: float, apart: Any) -> str:

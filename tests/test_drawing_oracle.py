@@ -123,4 +123,3 @@ def test_the_audit_finds_the_drawing_style_of_cdd_cesm(contours):
     assert "the result may be explained by it" in row["text"]
     check = found["audit"].set_index("check").loc["confounder: mask-drawing style"]
     assert check["state"] == "failed"
-    print(found["confounders"][["panel", "n", "n_positive", "auc", "low", "high"]])
