@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 
 from ..features.errors import CemradError, EvaluationError
+from ..features.settings import Settings
 from ..features.table import ColumnName
 from .design import Design
 from .evaluate import FoldOutcome, Job, run_fold
 from .folds import TRAINING_ONLY, Ints, Split, seed_of
-from .fusion import FusionSettings, Rows
+from .fusion import FusionSettings
 from .intervals import HeldOut, influence
 from .learner import Array
 from .metrics import auc
 from .result import Result
+from .rows import Rows
 
 AUDIT_COLUMNS = ["check", "endpoint", "state", "value", "limit", "text"]
 State = Literal["passed", "failed", "finding", "not applicable"]
@@ -114,6 +116,8 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_parts(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -16,9 +16,9 @@ from scipy.special import stdtrit
 
 from .audit import Check, Pipeline, State, auc_over
 from .folds import Ints, Split, seed_of, split
-from .fusion import Rows
 from .intervals import HeldOut, cv_auc, heldout_auc
 from .learner import Array
+from .rows import Rows
 
 Deal = Callable[[Rows, int], Split]
 """Deals rows into folds, with a seed."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..features.errors import LeakageError
 from ..features.table import FeatureTable
+from .arm import possible_arms
 from .audit import AUDIT_COLUMNS, Check, Pipeline, check_garbage, check_planted, check_stored, fold_pipeline
 from .audit_null import Deal, check_noise, check_permuted, check_views
 from .confounders import check_confounders, confounder_panel
@@ -16,9 +17,9 @@ from .copies import check_copies
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
 from .folds import Split, persons_of, seed_of
-from .fusion import Rows, possible_arms
 from .outer import deal
 from .result import ARM_FAMILIES, Result
+from .rows import Rows
 
 
 class Depth(NamedTuple):
@@ -86,7 +87,7 @@ def lay_out_again(
     for endpoint in resolve_endpoints(endpoints, labels):
         if endpoint.name not in evaluated:
             continue
-        design = lay_out(table, labels, endpoint, settings.same_person, arms)
+        design = lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column)
         split = _deal(design, design.rows, settings, settings.repeats, seed_of(settings.seed, design.name))
         if split.sha256 != result.folds[design.name]["sha256"]:
             raise LeakageError(
@@ -149,6 +150,8 @@ def audit_endpoints(
             one, design.rows, split, anew, depth, seed=seed, jobs=jobs, endpoint=design.name, every_arm=every
         )
         if at == 0:
+            plain = settings.model_copy(update={"harmonise": None})  # the cohorts of signatures have no sites
+            one = fold_pipeline(design, arms[-1:], plain)
             rows.append(check_views(one, ARM_FAMILIES[arms[-1]], n=depth.n_views, seed=seed, jobs=jobs))
     return rows
 

@@ -17,10 +17,11 @@ from ..features.table import ColumnName, FeatureTable
 from .audit import Check, State
 from .design import Design
 from .folds import Split, seed_of
-from .fusion import FusionSettings, varies
+from .fusion import FusionSettings
 from .intervals import Estimate, HeldOut, cv_auc, cv_auc_difference
 from .learner import probability
 from .result import PREDICTION_COLUMNS, Result
+from .rows import varies
 from .scoring import chance_auc, held_out
 from .target import plain
 

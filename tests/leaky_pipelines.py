@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from cemrad.models.audit import Outcome, fingerprint
 from cemrad.models.folds import inner_sides
-from cemrad.models.fusion import Rows
 from cemrad.models.metrics import auc
+from cemrad.models.rows import Rows
 
 
 def null_rows(

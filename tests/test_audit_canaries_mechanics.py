@@ -8,6 +8,7 @@ from cemrad.models.audit import check_garbage, check_planted, fold_pipeline
 from cemrad.models.audit_null import check_noise, check_permuted, check_views, deal_folds, signatures
 from cemrad.models.audit_study import Depth, audit_pipeline
 from cemrad.models.design import lay_out
+from cemrad.models.evaluate import EvaluationSettings
 from cemrad.models.target import resolve_endpoint
 
 from . import leaky_pipelines as leaky
@@ -97,6 +98,29 @@ def test_the_evaluation_itself_passes(make_table, quick):
     }  # fmt: skip
     by_name = {check.check: check for check in found}
     assert by_name["permutation p-value"].value == pytest.approx(1 / 11)  # the planted effect beats every permutation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fusion": "stacked", "balance": "oversample"},
+        {"fusion": "vote", "balance": "weights"},
+        {"harmonise": {"column": "site", "min_per_site": 3}},
+    ],
+    ids=["stacked", "vote", "harmonised"],
+)
+def test_fits_of_every_kind_are_blind_to_what_is_held_out(make_table, quick, options):
+    """T1 and T5 with late fusion, balanced classes, and harmonised sites."""
+    table, labels = make_table(40, seed=3)
+    table.cases["site"] = np.where(np.arange(len(table.cases)) % 2, "north", "south")
+    settings = EvaluationSettings(**quick.model_dump(exclude_unset=True) | options)
+    design = lay_out(
+        table, labels, resolve_endpoint("malignancy", labels), site_column=settings.site_column
+    )
+    pipeline = fold_pipeline(design, ["radiomics", "fused+clinical"], settings)
+    split = deal_folds(design.rows, 1)
+    assert check_garbage(pipeline, design.rows, split, n_folds=1, seed=1).state == "passed"
+    assert check_planted(pipeline, design.rows, split, seed=1).state in ("passed", "not applicable")
 
 
 def test_a_signature_is_seen_only_where_persons_are_torn_apart(make_table, quick):

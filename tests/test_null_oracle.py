@@ -18,7 +18,7 @@ from cemrad.models.audit_null import (
 from cemrad.models.design import lay_out
 from cemrad.models.evaluate import EvaluationSettings
 from cemrad.models.folds import seed_of
-from cemrad.models.fusion import Rows
+from cemrad.models.rows import Rows
 from cemrad.models.target import resolve_endpoint
 from scipy import stats
 

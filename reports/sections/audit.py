@@ -1,6 +1,8 @@
 """The leak audit in plain words, and what models reach that know nothing of the lesion's inside."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -52,11 +54,11 @@ def render(facts: Facts, result: Result) -> Markup:
     )
 
 
-def _is_panel(row: dict[str, object]) -> bool:
+def _is_panel(row: Mapping[Any, Any]) -> bool:
     return str(row["check"]).startswith("confounder: ")
 
 
-def _check(row: dict[str, object], facts: Facts) -> dict[str, object]:
+def _check(row: Mapping[Any, Any], facts: Facts) -> dict[str, object]:
     name = str(row["check"])
     return {
         "question": QUESTIONS.get(name, name),
@@ -72,7 +74,7 @@ def _panel(panel: pd.DataFrame, key: str, facts: Facts) -> dict[str, object]:
     return {"title": facts.endpoint_titles.get(key, key), "rows": rows, "suspects": suspects, "first": rows[0]}
 
 
-def _row(row: dict[str, object]) -> dict[str, object]:
+def _row(row: Mapping[Any, Any]) -> dict[str, object]:
     numbers = {name: _number(row[name]) for name in ("auc", "low", "high", "chance", "difference",
                                                      "difference_low", "difference_high")}  # fmt: skip
     return numbers | {
