@@ -54,6 +54,7 @@ class EvaluationSettings(FusionSettings):
         default=(), description="case columns whose equal values tie patients together"
     )
     scoring: ScoringSettings = ScoringSettings()
+    audit: bool = Field(default=True, description="the cheap checks of the leak audit, and the confounder panel")
 
     @field_validator("arms")
     @classmethod

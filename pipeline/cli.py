@@ -180,6 +180,32 @@ def evaluate(
 
 
 @app.command()
+def audit(
+    source: Source,
+    endpoint: Endpoint = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    weights: Weights = None,
+    assign: Assign = None,
+    thorough: Annotated[
+        bool,
+        typer.Option("--thorough/--quick", help="100 permutations and noise tables, all voxels shuffled; or 20 each"),
+    ] = False,
+) -> None:
+    """The leak audit: does an evaluation find something where there is nothing? Exit code 3 where a check fails."""
+    run = _tabulated(source, endpoint, output, jobs, weights, assign)
+    checks = run.audit(thorough=thorough)
+    table = Table(title="Leak audit" + (" (PHANTOM)" if run.cohort.phantom else ""))
+    for heading in ("check", "endpoint", "state", "what was found"):
+        table.add_column(heading)
+    for row in checks.itertuples(index=False):
+        table.add_row(*(escape(str(cell)) for cell in (row.check, row.endpoint, row.state, row.text)))
+    OUT.print(table)
+    OUT.print(escape(f"folder: {run.study.output}"))
+    raise typer.Exit(3 if (checks["state"] == "failed").any() else 0)
+
+
+@app.command()
 def train(
     source: Source,
     endpoint: Endpoint = None,

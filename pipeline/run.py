@@ -24,6 +24,7 @@ from ..models.result import TABLE, Result
 from ..models.train import train
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
+from .audit import AUDIT_FILE, Audited, audit, audit_lightly, write_audit
 from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
@@ -40,7 +41,7 @@ RECORD = "run.json"
 OUTPUTS = (
     "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
     "metrics.json", "shap.parquet", "shap_base.parquet", "chosen.parquet", "clinical.parquet",
-    "exclusions.csv", "crops.npz", "result.json", "report.html", "model_card.md", "model/model.cemrad",
+    "exclusions.csv", "crops.npz", "result.json", AUDIT_FILE, "report.html", "model_card.md", "model/model.cemrad",
 )  # fmt: skip
 """Files of a run, other than its record: a new run in the folder begins without them."""
 STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
@@ -193,9 +194,34 @@ class Run:
                 crops=gather_crops(self.cohort, shown, study.features.mask_rules),
                 provenance=result.provenance | {"versions": versions(), "extraction": table.provenance},
             )
+            if study.evaluation.audit:
+                found = audit_lightly(Audited(study, self.cohort, self.labels, table, result))
+                result = replace(result, tables={**result.tables, **found})
             result.save(study.output)
         self.result = result
         return result
+
+    def audit(self, *, thorough: bool = False) -> pd.DataFrame:
+        """Every check of the leak audit; writes ``audit.json``, the result with the audit in it, and the report.
+
+        Parameters
+        ----------
+        thorough : bool
+            More repetitions, and every case with shuffled voxels.
+
+        Returns
+        -------
+        DataFrame
+            One row per check.
+        """
+        table, result = self._need_table(), self.result or self.evaluate()
+        with self._stage("audit"):
+            found = audit(Audited(self.study, self.cohort, self.labels, table, result), thorough=thorough)
+            self.result = replace(result, tables={**result.tables, **found})
+            self.result.save(self.study.output)
+            write_audit(self.study.output, found, thorough=thorough)
+        self.report()
+        return found["audit"]
 
     def train(self) -> Path:
         """Fit the final model on every labelled case; writes the bundle."""
