@@ -118,7 +118,7 @@ def lay_out(
         raise TableError("case ids in the label table must be unique")
     persons = persons_of(table.cases, same_person)
     units = {"breast": table.cases["breast_id"], "patient": persons}
-    readings = _readings(labels, endpoint, table.values.index, units)
+    readings = read_labels(labels, endpoint, table.values.index, units)
     reasons = pd.Series([reading.reason for reading in readings], index=table.values.index, dtype=object)
     families = [name for name in IMAGE_FAMILIES if any(name in ARM_FAMILIES[arm] for arm in arms)]
     for family in families:
@@ -143,10 +143,20 @@ def lay_out(
     )
 
 
-def _readings(
+def read_labels(
     labels: pd.DataFrame, endpoint: Endpoint, case_ids: pd.Index[Any], units: Mapping[str, pd.Series[str]]
 ) -> list[Reading]:
-    """What each case's labels say, with those left out that contradict another lesion of the label's own unit."""
+    """What each case's labels say, with those left out that contradict another lesion of the label's own unit.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        Index ``case_id``; cases that it lacks have no label.
+    endpoint : Endpoint
+    case_ids : Index
+    units : mapping of str to Series
+        For ``breast`` and ``patient``, the unit of each case.
+    """
     stated = labels.astype(object).reindex(case_ids)
     columns, target = [str(name) for name in stated.columns], endpoint.target
     readings = [target.read(dict(zip(columns, row, strict=True))) for row in stated.to_numpy(dtype=object)]

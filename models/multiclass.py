@@ -25,7 +25,7 @@ from .metrics import Array
 from .outer import OuterSettings, deal
 from .scoring import UNIT, Aggregate, ScoringSettings
 
-CLASS_COLUMNS = ["endpoint", "level", "class", "title", "n_cases", "n_patients", "reason"]
+CLASS_COLUMNS = ["endpoint", "endpoint_title", "level", "class", "title", "n_cases", "n_patients", "reason"]
 """``Result.tables["classes"]``: one row per class; `reason` says why it has no model, else it is empty."""
 FIGURE_COLUMNS = ["endpoint", "level", "arm", "metric", "estimate", "low", "high", "chance", "method", "n"]
 """``Result.tables["multiclass"]``: over all classes that have a model; `chance` is what no knowledge reaches."""
@@ -209,9 +209,10 @@ def _classes(name: str, parts: Sequence[Design], problems: Mapping[str, str]) ->
     for part in parts:
         mine = np.flatnonzero(part.rows.y == 1)
         yield {
-            "endpoint": name, "level": part.endpoint.target.level, "class": part.name.removeprefix(f"{name}="),
-            "title": part.endpoint.positive, "n_cases": len(mine),
-            "n_patients": len({part.rows.persons[i] for i in mine}), "reason": problems.get(part.name, ""),
+            "endpoint": name, "endpoint_title": part.endpoint.target.title, "level": part.endpoint.target.level,
+            "class": part.name.removeprefix(f"{name}="), "title": part.endpoint.positive,
+            "n_cases": len(mine), "n_patients": len({part.rows.persons[i] for i in mine}),
+            "reason": problems.get(part.name, ""),
         }  # fmt: skip
 
 

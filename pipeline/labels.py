@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..features.case import Case, Value
-from ..models.stated import as_text
+from ..models.stated import as_text, read_span
 from ..models.target import take
 from ..models.targets import SHELF as TARGETS
 
@@ -215,6 +215,18 @@ class LevelCount:
     values: Mapping[str, int]
     missing: int
     mixed: int
+
+
+def numbers_in(values: Mapping[str, int]) -> list[float]:
+    """The values that are single numbers, each as often as it occurs.
+
+    Examples
+    --------
+    >>> numbers_in({"20 %": 2, "12,5": 1, "<5": 3, "high": 1})
+    [20.0, 20.0, 12.5]
+    """
+    spans = {value: read_span(value.lower()) for value in values}
+    return [span.low for value, span in spans.items() if span and span.low == span.high for _ in range(values[value])]
 
 
 def count_labels(cases: Sequence[Case]) -> list[LevelCount]:
