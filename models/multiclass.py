@@ -196,7 +196,7 @@ def measure_classes(
                 continue
             held, carriers = _held_out(rows, kept, level, settings.aggregate)
             weights = bootstrap_weights(held.person, settings.n_bootstrap, seed_of(seed, name, level, "bootstrap"))
-            figures += [key | row for row in _figures(held, carriers, weights)]
+            figures += [key | row for row in figures_of(held, carriers, weights)]
             confusion += [key | row for row in _confusion(held, carriers, weights, kept)]
     return {
         "classes": pd.DataFrame(classes, columns=CLASS_COLUMNS),
@@ -259,7 +259,19 @@ def _held_out(
     return ClassPredictions(places_of, probability, carriers[0].repeat, carriers[0].cell, person), carriers
 
 
-def _figures(held: ClassPredictions, carriers: Sequence[HeldOut], weights: Array) -> Iterator[dict[str, Any]]:
+def figures_of(held: ClassPredictions, carriers: Sequence[HeldOut], weights: Array) -> Iterator[dict[str, Any]]:
+    """Each metric of several classes with its interval and the level of no knowledge.
+
+    The interval is that of :func:`~cemrad.models.intervals.cv_statistic`, counting patients of the rarest class.
+
+    Parameters
+    ----------
+    held : ClassPredictions
+    carriers : sequence of HeldOut
+        For each class its cases against the rest, in the same order.
+    weights : ndarray, shape (n_draws, n)
+        From :func:`~cemrad.models.intervals.bootstrap_weights`.
+    """
     first = held.repeat == held.repeat.min()
     shares = np.bincount(held.truth[first], minlength=held.n_classes) / first.sum()
     chance = {"accuracy": float(shares.max()), "balanced_accuracy": 1 / held.n_classes}

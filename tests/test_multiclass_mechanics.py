@@ -13,7 +13,10 @@ from cemrad.models.multiclass import CLASS_COLUMNS, CONFUSION_COLUMNS, FIGURE_CO
 from cemrad.models.outer import OuterSettings
 from cemrad.models.result import Result
 from cemrad.models.train import train
+from cemrad.pipeline.cli import app
+from cemrad.pipeline.predict import by_unit
 from cemrad.reports.page import write_report
+from typer.testing import CliRunner
 
 from .report_parser import Page
 
@@ -187,3 +190,55 @@ def test_a_patients_label_is_one_and_contradicting_lesions_are_left_out(cohort):
     assert torn not in design.severest["patient"].index
     (by_breast,) = resolve_endpoints([{"target": "nodal", "level": "lesion"}], stated)
     assert lay_out(table, stated, by_breast).exclusions.empty
+
+
+def test_a_study_file_goes_from_table_to_class_predictions(cohort, tmp_path):
+    """Subtype from ER, PR, HER2 and Ki-67 of a spreadsheet; patients by the mean of their lesions."""
+    table, _ = cohort
+    rng = np.random.default_rng(3)
+    frame = table.values[table.columns_of("radiomics")[:12]].rename(columns=lambda name: name.split(":")[2])
+    first, second = frame["r000"] > 0, frame["r001"] > -0.3
+    frame = frame.assign(
+        patient_id=table.cases["patient_id"], ER=np.where(first, "positive", "negative"),
+        PR=np.where(first, "positive", "negative"), HER2=np.where(first | second, "1+", "3+"),
+        **{"Ki-67": np.where(second, "<10 %", [f"{n} %" for n in rng.integers(25, 60, len(frame))])},
+    )  # fmt: skip
+    frame.to_csv(tmp_path / "cohort.csv", index_label="case_id")
+    (tmp_path / "study.yaml").write_text(
+        "schema_version: 1\nname: subtypes\ncohort: {reader: table, path: cohort.csv}\n"
+        "endpoints: [{target: molecular_subtype, cutoff: 20}, 'ki67>=20']\n"
+        "evaluation: {outer_folds: 2, inner_folds: 2, n_candidates: 1, arms: [radiomics], learner: logistic,\n"
+        "  scoring: {n_bootstrap: 100, aggregate: mean}}\n"
+    )
+    run, new = tmp_path / "run", tmp_path / "new"
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "-o", str(run), "-j", "1"])
+    assert done.exit_code == 0, done.output
+    names = [f"molecular_subtype={key}" for key in ("luminal_a", "luminal_b", "her2_enriched", "triple_negative")]
+    result = Result.load(run)
+    assert list(result.endpoints) == [*names, "ki67>=20"]
+    assert Result.load(run).tables["classes"]["n_cases"].sum() == len(frame)
+    text = Page((run / "report.html").read_text(encoding="utf-8")).by_id("arms").text
+    assert "A patient has the mean of its lesions' probabilities" in text
+    bundle = str(run / "model" / "model.cemrad")
+    again = CliRunner().invoke(app, ["predict", bundle, str(tmp_path / "cohort.csv"), "-o", str(new), "-j", "1"])
+    assert again.exit_code == 0, again.output
+    told = pd.read_csv(new / "predictions_by_class.csv")
+    assert set(told["class"]) == {"luminal_a", "luminal_b", "her2_enriched", "triple_negative"}
+    assert np.allclose(told.groupby("case_id")["probability"].sum(), 1)
+    lesions = pd.read_csv(new / "predictions.csv").query("endpoint == 'ki67>=20'")
+    units = pd.read_csv(new / "predictions_by_unit.csv").query("endpoint == 'ki67>=20' and level == 'patient'")
+    mean = lesions.groupby("patient_id")["probability"].mean()
+    assert np.allclose(units.set_index("unit_id")["probability"], mean.loc[units["unit_id"]])
+    assert (units["positive"] == (units["probability"] >= units["threshold"])).all()
+
+
+def test_a_vote_of_a_bundle_is_that_of_the_evaluation():
+    rows = pd.DataFrame(
+        [("P1", 0.9), ("P1", 0.1), ("P2", 0.9), ("P2", 0.1), ("P2", 0.2), ("P3", np.nan)],
+        columns=["patient_id", "probability"],
+    ).assign(endpoint="e", case_id=list("abcdef"), breast_id=list("abcdef"), threshold=0.6)  # fmt: skip
+    units = by_unit(rows, "vote").query("level == 'patient'")
+    assert units["probability"].round(3).tolist()[:2] == [0.5, 0.333]
+    assert units["threshold"].tolist() == [0.5] * 3
+    assert units["positive"].tolist()[:2] == [True, False]
+    assert units["positive"].isna().tolist() == [False, False, True]
