@@ -16,14 +16,15 @@ import pandas as pd
 from ..features.table import ColumnName, FeatureTable
 from .audit import Check, State
 from .design import Design
+from .evaluate import EvaluationSettings
 from .folds import Split, seed_of
-from .fusion import FusionSettings
-from .intervals import Estimate, HeldOut, cv_auc, cv_auc_difference
+from .heldout import Estimate, HeldOut, Paired
+from .intervals import cv_auc, cv_auc_difference
 from .learner import probability
 from .result import PREDICTION_COLUMNS, Result
 from .rows import varies
 from .scoring import chance_auc, held_out
-from .target import plain
+from .stated import plain
 
 CONFOUNDER_COLUMNS = [
     "endpoint", "level", "panel", "n_columns", "n", "n_positive", "auc", "low", "high", "method", "chance",
@@ -131,7 +132,7 @@ def columns_of_panel(columns: Sequence[str], panel: str) -> list[str]:
 
 
 def confounder_panel(
-    plans: Sequence[tuple[Design, Split]], result: Result, known: pd.DataFrame, settings: FusionSettings
+    plans: Sequence[tuple[Design, Split]], result: Result, known: pd.DataFrame, settings: EvaluationSettings
 ) -> pd.DataFrame:
     """Cross-validated AUC of every panel at every endpoint's main level, beside the best arm.
 
@@ -143,7 +144,7 @@ def confounder_panel(
         Of the same evaluation.
     known : DataFrame
         From :func:`confounder_columns`.
-    settings : FusionSettings
+    settings : EvaluationSettings
         Names the learner.
 
     Returns
@@ -156,12 +157,12 @@ def confounder_panel(
 
 
 def _endpoint(
-    design: Design, split: Split, result: Result, known: pd.DataFrame, settings: FusionSettings
+    design: Design, split: Split, result: Result, known: pd.DataFrame, settings: EvaluationSettings
 ) -> Iterator[dict[str, Any]]:
     level = design.endpoint.target.level
     best = _best_arm(result, design.name, level)
     mine = result.predictions[(result.predictions["endpoint"] == design.name) & (result.predictions["arm"] == best)]
-    reference = held_out(mine, level, design.severest.get(level))
+    reference = held_out(mine, level, design.severest.get(level), settings.scoring.aggregate)
     values = known.loc[list(design.rows.case_ids)]
     for panel in PANELS:
         names = columns_of_panel(list(values.columns), panel)
@@ -174,8 +175,9 @@ def _endpoint(
             continue
         seed = seed_of(settings.seed, design.name, "confounder", panel)
         predictions = _predictions(design, split, values[names].to_numpy(dtype=np.float64), settings, seed)
-        held = held_out(predictions, level, design.severest.get(level))
-        chance = chance_auc(predictions, level, held, seed_of(seed, "chance")).estimate
+        held = held_out(predictions, level, design.severest.get(level), settings.scoring.aggregate)
+        chance_seed = seed_of(seed, "chance")
+        chance = chance_auc(predictions, level, held, chance_seed, settings.scoring.aggregate).estimate
         yield _row(key, cv_auc(held), cv_auc_difference(reference, held), chance, reference)
 
 
@@ -188,7 +190,7 @@ def _best_arm(result: Result, endpoint: str, level: str) -> str:
 
 
 def _predictions(
-    design: Design, split: Split, x: np.ndarray[Any, Any], settings: FusionSettings, seed: int
+    design: Design, split: Split, x: np.ndarray[Any, Any], settings: EvaluationSettings, seed: int
 ) -> pd.DataFrame:
     """Held-out predictions of one panel, in the columns of a result's."""
     learner, y = settings.make_learner(), design.rows.y
@@ -217,7 +219,9 @@ def _predictions(
     return pd.concat(parts, ignore_index=True)[PREDICTION_COLUMNS]
 
 
-def _row(key: dict[str, Any], found: Estimate, apart: Estimate, chance: float, reference: HeldOut) -> dict[str, Any]:
+def _row(
+    key: dict[str, Any], found: Estimate, apart: Estimate | Paired, chance: float, reference: HeldOut
+) -> dict[str, Any]:
     first = reference.repeat == reference.repeat.min()
     explains = bool(found.low > chance)
     return key | {
@@ -228,7 +232,7 @@ def _row(key: dict[str, Any], found: Estimate, apart: Estimate, chance: float, r
     }  # fmt: skip
 
 
-def _told(key: Mapping[str, Any], found: Estimate, apart: Estimate, explains: bool) -> str:
+def _told(key: Mapping[str, Any], found: Estimate, apart: Estimate | Paired, explains: bool) -> str:
     title = TITLES[key["panel"]]
     if np.isnan(found.estimate):
         return f"{title}: {found.method.removeprefix('not estimable: ')}"

@@ -22,6 +22,7 @@ from .folds import Ints, Split, seed_of
 from .further import further_tables
 from .fusion import FusionSettings, fit_arms
 from .learner import Array, probability
+from .multiclass import deal_classes, designs_of_classes, measure_classes
 from .outer import OuterSettings, deal
 from .result import (
     ARMS,
@@ -100,7 +101,7 @@ class FoldOutcome:
 def evaluate(
     table: FeatureTable,
     labels: pd.DataFrame,
-    endpoints: Sequence[str | Mapping[str, str]],
+    endpoints: Sequence[str | Mapping[str, Any]],
     settings: EvaluationSettings | None = None,
     *,
     jobs: int = 1,
@@ -118,7 +119,7 @@ def evaluate(
     labels : DataFrame
         Index ``case_id``, one column per label as stated.
     endpoints : sequence of str or mapping
-        As :func:`~cemrad.models.target.resolve_endpoint` reads them.
+        As :func:`~cemrad.models.endpoint.resolve_endpoint` reads them.
     settings : EvaluationSettings, optional
     jobs : int
         Threads; the result does not depend on it.
@@ -161,6 +162,7 @@ def evaluate(
     metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused, severest)
     levels = {design.name: design.endpoint.target.level for design in designs}
     tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
+    tables |= measure_classes(designs, predictions, arms, settings.scoring, settings.seed, problems)
     if settings.harmonise:
         tables["unharmonised"] = _unharmonised(outcomes)
     return Result(
@@ -238,8 +240,22 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
 
 def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
     """The split of each endpoint, and why there is none."""
-    splits, problems = {}, {}
+    splits: dict[str, Split] = {}
+    problems: dict[str, str] = {}
+    whole = designs_of_classes(designs)
+    for name, parts in whole.items():
+        try:
+            made, refused = deal_classes(
+                parts, settings.split,
+                n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=seed_of(settings.seed, name),
+            )  # fmt: skip
+        except EvaluationError as error:
+            refused = {part.name: str(error) for part in parts}
+        splits |= {part.name: made for part in parts if part.name not in refused}
+        problems |= refused
     for design in designs:
+        if design.endpoint.whole in whole:
+            continue
         rows = design.rows
         try:
             splits[design.name] = deal(
@@ -248,7 +264,8 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
             )  # fmt: skip
         except EvaluationError as error:
             problems[design.name] = str(error)
-            LOG.warning("evaluate: endpoint %s: %s", design.name, error)
+    for name, why in problems.items():
+        LOG.warning("evaluate: endpoint %s: %s", name, why)
     if not splits:
         raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
     return splits, problems

@@ -82,14 +82,14 @@ def split(
     n_repeats: int = 1,
     seed: int = 0,
 ) -> Split:
-    """Deal persons into folds that are alike in the share of positive cases.
+    """Deal persons into folds that are alike in the share of positive cases, or of each of several classes.
 
     Parameters
     ----------
     case_ids, persons : sequence of str
         One per case.
     truth : ndarray of int, shape (n_cases,)
-        0 or 1.
+        0 or 1, or the place of a class among several.
     n_folds, n_repeats : int
     seed : int
         The same seed gives the same split whatever the platform.
@@ -107,9 +107,10 @@ def split(
     """
     counts = class_counts(persons, truth)
     if min(counts) < n_folds:
+        there = f"{counts[1]} with a positive and {counts[0]} with a negative case"
+        there = there if len(counts) == 2 else " and ".join(map(str, counts))
         raise EvaluationError(
-            f"{n_folds} folds need {n_folds} patients of each class: there are {counts[1]} with a positive "
-            f"and {counts[0]} with a negative case; use fewer folds or more cases"
+            f"{n_folds} folds need {n_folds} patients of each class: there are {there}; use fewer folds or more cases"
         )
     rows = [_deal(persons, truth, n_folds, seed_of(seed, "split", repeat)) for repeat in range(n_repeats)]
     return Split(tuple(case_ids), tuple(persons), np.stack(rows))
@@ -142,14 +143,14 @@ def _deal(persons: Sequence[str], truth: Ints, n_folds: int, seed: int) -> Ints:
     """Folds of one repeat; drawn again while a fold lacks a class, as its AUC would have no value."""
     from sklearn.model_selection import StratifiedGroupKFold  # seconds to import; an extraction deals no folds
 
-    groups = np.asarray(persons, dtype=object)
+    groups, n_classes = np.asarray(persons, dtype=object), len(np.unique(truth))
     best, fewest = np.zeros(len(truth), dtype=np.int64), n_folds + 1
     for draw in range(_MAX_DRAWS):
         dealer = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=(seed + draw) % 2**32)
         folds = np.empty(len(truth), dtype=np.int64)
         for fold, (_, held) in enumerate(dealer.split(np.zeros((len(truth), 1)), truth, groups)):
             folds[held] = fold
-        lacking = sum(len(np.unique(truth[folds == fold])) < 2 for fold in range(n_folds))
+        lacking = sum(len(np.unique(truth[folds == fold])) < n_classes for fold in range(n_folds))
         if lacking < fewest:
             best, fewest = folds, lacking
         if lacking == 0:
@@ -157,10 +158,16 @@ def _deal(persons: Sequence[str], truth: Ints, n_folds: int, seed: int) -> Ints:
     return best
 
 
-def class_counts(persons: Sequence[str], truth: NDArray[np.int64]) -> tuple[int, int]:
-    """Persons with a negative case and persons with a positive case; some may be both."""
+def class_counts(persons: Sequence[str], truth: NDArray[np.int64]) -> tuple[int, ...]:
+    """Persons with a negative case and persons with a positive case, or with a case of each class; some may be both.
+
+    Examples
+    --------
+    >>> class_counts(["p", "p", "q"], np.array([1, 1, 1])), class_counts(["p", "p", "q"], np.array([0, 2, 2]))
+    ((0, 2), (1, 0, 2))
+    """
     owners = np.asarray(persons, dtype=object)
-    return len(set(owners[truth == 0])), len(set(owners[truth == 1]))
+    return tuple(len(set(owners[truth == value])) for value in range(int(truth.max(initial=1)) + 1))
 
 
 def persons_of(cases: pd.DataFrame, same_person: Sequence[str] = ()) -> pd.Series[str]:

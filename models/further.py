@@ -92,7 +92,7 @@ def _lay_out(
     predictions: pd.DataFrame, endpoint: str, level: str, truths: Severest, settings: ScoringSettings, seed: int
 ) -> _Level:
     parts = {str(arm): part for arm, part in predictions.groupby("arm", sort=False)}
-    held = {arm: held_out(part, level, truths.get(level)) for arm, part in parts.items()}
+    held = {arm: held_out(part, level, truths.get(level), settings.aggregate) for arm, part in parts.items()}
     person = next(iter(held.values())).person
     weights = bootstrap_weights(person, settings.n_bootstrap, seed_of(seed, endpoint, level, "bootstrap"))
     return _Level(endpoint, level, parts, held, weights)

@@ -11,10 +11,10 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from ..features.settings import Settings
-from .folds import seed_of
+from .folds import Ints, seed_of
 from .heldout import Estimate, HeldOut, no_estimate
 from .intervals import STATISTICS, bootstrap_weights, cv_auc, cv_auc_difference, cv_rate, cv_statistic
-from .metrics import METRICS, THRESHOLDS, holm
+from .metrics import METRICS, THRESHOLDS, Array, holm
 from .rates import RATES, cv_ratios
 from .result import DIFFERENCE_COLUMNS, METRIC_COLUMNS
 
@@ -42,10 +42,20 @@ Severest = Mapping[str, "pd.Series[int]"]
 """By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
 
 
+Aggregate = Literal["max", "mean", "vote"]
+VOTE = 0.5
+"""Share of its lesions called positive from which a breast or patient is, with ``vote``."""
+
+
 class ScoringSettings(Settings):
     """How predictions are measured."""
 
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="draws of patients")
+    aggregate: Aggregate = Field(
+        default="max",
+        description="what the lesions of a breast or patient come to: their highest probability, the mean of them, or "
+        "the share that is called positive",
+    )
     further: tuple[Further, ...] = Field(
         default=("calibration", "decision_curve", "reclassification", "subgroups"),
         description="what is looked at beside metrics and differences",
@@ -82,7 +92,8 @@ def score(
     """Metrics and paired differences of cross-validated predictions.
 
     A breast or a patient is positive if any of its labelled lesions is, predicted or not, and has the
-    highest probability of its lesions; the threshold is the one of the lesions' fold.
+    highest probability of its lesions, or what else :func:`held_out` is told; the threshold is the one of the
+    lesions' fold.
 
     Parameters
     ----------
@@ -112,13 +123,13 @@ def score(
         truths = severest[str(endpoint)]
         for level in LEVELS:
             parts = {str(arm): part for arm, part in rows.groupby("arm", sort=False)}
-            held = {arm: held_out(part, level, truths.get(level)) for arm, part in parts.items()}
-            at = {arm: _at_thresholds(part, level, held[arm]) for arm, part in parts.items()}
+            held = {arm: held_out(part, level, truths.get(level), settings.aggregate) for arm, part in parts.items()}
+            at = {arm: _at_thresholds(part, level, held[arm], settings.aggregate) for arm, part in parts.items()}
             key = {"endpoint": endpoint, "level": level}
             metrics += _measured(key, held, at, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
             chance_seed = seed_of(seed, str(endpoint), level, "chance")
             for arm, part in parts.items():
-                chance = chance_auc(part, level, held[arm], chance_seed)
+                chance = chance_auc(part, level, held[arm], chance_seed, settings.aggregate)
                 metrics.append(key | {"arm": arm, "metric": CHANCE} | chance._asdict() | counts(held[arm]))
             metrics += _unmeasured(key, refused.get(str(endpoint), {}))
             differences += _compared(key, held)
@@ -128,8 +139,14 @@ def score(
     return pd.DataFrame(metrics, columns=METRIC_COLUMNS), pd.DataFrame(differences, columns=DIFFERENCE_COLUMNS)
 
 
-def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | None = None) -> HeldOut:
+def held_out(
+    predictions: pd.DataFrame, level: str, severest: pd.Series[int] | None = None, aggregate: Aggregate = "max"
+) -> HeldOut:
     """Predictions of one arm, one row per repeat and unit of the level.
+
+    A mean is that of probabilities, not of log odds: one very sure lesion then cannot outweigh all others, and the
+    fold's threshold, a probability, holds for it as for a lesion. Of a vote the share of lesions called positive stands
+    in the probability's place, and half of them make the unit positive.
 
     Parameters
     ----------
@@ -138,11 +155,20 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
     level : {"lesion", "breast", "patient"}
     severest : Series of int, optional
         Truth of each unit by its id; without it that of the unit's most severe predicted lesion.
+    aggregate : {"max", "mean", "vote"}
+        How the lesions of a breast or patient come to one number; a lesion is its own.
     """
     keys = ["repeat", "fold", UNIT[level]]
-    called = predictions.assign(called=predictions["probability"] >= predictions["threshold"])
-    columns = {"truth": "max", "probability": "max", "called": "max", "patient_id": "first"}
-    units = called.groupby(keys, sort=True)[list(columns)].agg(columns)
+    how: Aggregate = "max" if level == "lesion" else aggregate
+    scored = predictions.assign(probability=lesion_scores(predictions, how))
+    columns = {
+        "truth": "max",
+        "probability": "max" if how == "max" else "mean",
+        "threshold": "max",
+        "patient_id": "first",
+    }
+    units = scored.groupby(keys, sort=True)[list(columns)].agg(columns)
+    called = units["probability"] >= (VOTE if how == "vote" else units["threshold"])
     at = units.index
     fold = at.get_level_values("fold").to_numpy(dtype=np.int64)
     person = np.unique(units["patient_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
@@ -152,7 +178,7 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
     return HeldOut(
         truth=units["truth"].to_numpy(dtype=np.int64),
         probability=units["probability"].to_numpy(dtype=np.float64),
-        called=units["called"].to_numpy(dtype=bool),
+        called=called.to_numpy(dtype=bool),
         repeat=at.get_level_values("repeat").to_numpy(dtype=np.int64),
         fold=fold,
         person=person,
@@ -160,11 +186,22 @@ def held_out(predictions: pd.DataFrame, level: str, severest: pd.Series[int] | N
     )
 
 
-def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) -> Estimate:
+def lesion_scores(predictions: pd.DataFrame, how: Aggregate) -> pd.Series[float]:
+    """What a breast or patient takes the highest or the mean of; NaN where a lesion has no probability."""
+    if how == "vote":
+        called = (predictions["probability"] >= predictions["threshold"]).astype(float)
+        return called.where(predictions["probability"].notna())
+    return predictions["probability"]
+
+
+def chance_auc(
+    predictions: pd.DataFrame, level: str, held: HeldOut, seed: int, aggregate: Aggregate = "max"
+) -> Estimate:
     """AUC of probabilities that know nothing: those of the lesions, dealt among the lesions of a fold anew.
 
     Above the level of lesions it exceeds 0.5 where units differ in their number of lesions: with
-    more of them both the highest probability and the chance of a positive one rise.
+    more of them both the highest probability and the chance of a positive one rise. A mean or a vote does not rise
+    with their number, and chance stays near 0.5.
 
     Parameters
     ----------
@@ -174,6 +211,8 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
     held : HeldOut
         What :func:`held_out` made of them.
     seed : int
+    aggregate : {"max", "mean", "vote"}
+        As in :func:`held_out`.
 
     Returns
     -------
@@ -195,8 +234,9 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
             continue
         rows = rows.sort_values(["fold", UNIT[level]], kind="stable")
         first = np.flatnonzero(~rows[UNIT[level]].duplicated().to_numpy())
-        dealt = rng.permuted(np.tile(rows["probability"].to_numpy(dtype=np.float64), (N_PERMUTATIONS, 1)), axis=1)
-        ranks = rankdata(np.maximum.reduceat(dealt, first, axis=1), axis=1)
+        scores = lesion_scores(rows, aggregate).to_numpy(dtype=np.float64)
+        dealt = rng.permuted(np.tile(scores, (N_PERMUTATIONS, 1)), axis=1)
+        ranks = rankdata(_reduced(dealt, first, aggregate), axis=1)
         above += ranks[:, truth == 1].sum(axis=1) - n_positive * (n_positive + 1) / 2
         pairs += n_positive * (len(truth) - n_positive)
     if not pairs:
@@ -204,15 +244,21 @@ def chance_auc(predictions: pd.DataFrame, level: str, held: HeldOut, seed: int) 
     return Estimate(float((above / pairs).mean()), np.nan, np.nan, "mean AUC of permuted predictions")
 
 
-def _at_thresholds(predictions: pd.DataFrame, level: str, held: HeldOut) -> dict[str, HeldOut]:
+def _reduced(scores: Array, first: Ints, aggregate: Aggregate) -> Array:
+    """Scores of units from those of their lesions, which stand together and begin at `first`, in each row."""
+    if aggregate == "max":
+        return np.asarray(np.maximum.reduceat(scores, first, axis=1))
+    return np.asarray(np.add.reduceat(scores, first, axis=1) / np.diff(np.append(first, scores.shape[1])))
+
+
+def _at_thresholds(predictions: pd.DataFrame, level: str, held: HeldOut, aggregate: Aggregate) -> dict[str, HeldOut]:
     """The same units, called at each of the further thresholds; without those that were not fixed."""
     found = {}
     for name in THRESHOLDS:
         column = f"threshold_{name}"
         if column in predictions and predictions[column].notna().all():
-            reached = predictions["probability"] >= predictions[column]
-            units = reached.groupby([predictions[key] for key in ("repeat", "fold", UNIT[level])], sort=True)
-            found[name] = replace(held, called=units.max().to_numpy(dtype=bool))
+            moved = predictions.assign(threshold=predictions[column])
+            found[name] = replace(held, called=held_out(moved, level, None, aggregate).called)
     return found
 
 

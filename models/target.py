@@ -1,31 +1,35 @@
-"""What a target is: labels as a cohort states them in, 0, 1 or a reason for neither out."""
+"""What a target is: labels as a cohort states them in, a class or a reason for none out."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from ..features.errors import StudyError, UnknownPartError
-from ..features.settings import nearest
+from ..features.errors import StudyError
+from .stated import MISSING_WORDS, NEGATIVE_WORDS, POSITIVE_WORDS, Scale, as_text, plain
 from .targets import SHELF
 
 Level = Literal["lesion", "breast", "patient"]
 
-POSITIVE_WORDS = frozenset(("1", "positive", "pos", "+", "yes", "true"))
-NEGATIVE_WORDS = frozenset(("0", "negative", "neg", "-", "no", "false"))
-MISSING_WORDS = frozenset(("", "na", "n/a", "nan", "none", "null", "unknown", "missing", "not available", "?"))
-
 
 class Reading(NamedTuple):
-    """What one case's labels say: `truth` 0 or 1, or None with the `reason`, which begins with a stable code."""
+    """What one case's labels say: `truth` 0 or 1, or the place of a class among several, or None with the `reason`.
+
+    The reason begins with a stable code.
+    """
 
     truth: int | None
     reason: str = ""
+
+
+class LabelClass(NamedTuple):
+    """One of several classes: its key, which ends an endpoint's name, and its title."""
+
+    key: str
+    title: str
 
 
 Labels = Mapping[str, Any]
@@ -43,21 +47,32 @@ class Target:
     positive : str
         The positive class in words.
     level : {"lesion", "breast", "patient"}
-        What the label belongs to; predictions are reported at all three.
+        What the label belongs to; predictions are reported at all three. Lesions of one breast or patient that
+        state different labels of it are left out.
     sources : tuple of str
         Names of the label column, best first; case, spaces and punctuation do not matter.
     words : mapping of str to int or str
-        What is stated, in lower case, to 0, 1 or the reason why it is neither.
+        What is stated, in lower case, to 0, 1 (or the place in `classes`), or the reason why it is none of them.
     spelling : callable, optional
         Brings a stated text to the spelling of `words`.
     refuse : callable, optional
         Why a column with these stated values cannot be read, or an empty text.
     malignant_only : bool
         True where only a malignant lesion can have the label; on a benign one it is refused.
+    parts : mapping of str to Target
+        What `derive` reads.
     derive : callable, optional
-        Makes the reading from whole rows where no source column is there.
-    derived_from : tuple of str
-        Other targets that `derive` reads.
+        Makes the reading from those of `parts` where no source column is there.
+    among : Target, optional
+        Only cases that are positive for it have the label; the others are left out.
+    scale : Scale, optional
+        The numbers that the label may be stated in; `cutoff` parts them.
+    cutoff : float, optional
+        Numbers from here on are positive.
+    classes : tuple of LabelClass
+        More than two classes, where the label has them; empty for a binary one.
+    for_labels : callable, optional
+        The target that a table of labels and a stated cut-off (or None) ask for.
     """
 
     title: str
@@ -70,8 +85,13 @@ class Target:
     spelling: Callable[[str], str] = str
     refuse: Callable[[Set[str]], str] | None = None
     malignant_only: bool = False
+    parts: Mapping[str, Target] = field(default_factory=dict)
     derive: Callable[[Mapping[str, Reading]], Reading] | None = None
-    derived_from: tuple[str, ...] = ()
+    among: Target | None = None
+    scale: Scale | None = None
+    cutoff: float | None = None
+    classes: tuple[LabelClass, ...] = ()
+    for_labels: Callable[[pd.DataFrame, float | None], Target] | None = None
 
     def column(self, columns: Sequence[str]) -> str | None:
         """The first source that is among `columns`."""
@@ -81,21 +101,64 @@ class Target:
     def label_columns(self, columns: Sequence[str]) -> list[str]:
         """Label columns that it reads, its own or those it is derived from; empty where it cannot be read."""
         own = self.column(columns)
-        if own is not None:
-            return [own]
-        parts = [take(name).column(columns) for name in self.derived_from]
-        return [part for part in parts if part is not None] if parts and None not in parts else []
+        found: list[str | None] = [part.column(columns) for part in self.parts.values()] if own is None else [own]
+        if self.among is not None:
+            found += self.among.label_columns(columns) or [None]
+        return [name for name in found if name is not None] if None not in found else []
+
+    def needed(self) -> str:
+        """The label columns without which it cannot be read, in words."""
+        ways = " or ".join(filter(None, [", ".join(self.sources), " and ".join(self.parts)]))
+        return ways if self.among is None else f"{ways}, and {self.among.sources[0]}"
+
+    def settle(self, labels: pd.DataFrame, cutoff: float | None) -> Target:
+        """The target as these labels and a stated cut-off make it.
+
+        Raises
+        ------
+        StudyError
+            Where the labels are numbers and no cut-off is stated, or the reverse.
+        """
+        if self.for_labels is not None:
+            return self.for_labels(labels, cutoff)
+        name = self.sources[0]
+        if self.scale is None:
+            if cutoff is not None:
+                raise StudyError(f"endpoint {name!r} is not stated in numbers: leave the cut-off {cutoff:g} out")
+            return self
+        if cutoff is not None:
+            return self.at(cutoff)
+        numbers = [text for text in self.stated(labels) if self.scale.span(text) is not None]
+        if not numbers:
+            return self
+        raise StudyError(
+            f"endpoint {name!r}: its column holds numbers ({numbers[0]}); state the cut-off from which it is positive, "
+            f"as {name}>=20 or {{target: {name}, cutoff: 20}}. {self.scale.advice}"
+        )
+
+    def at(self, cutoff: float) -> Target:
+        """The target with a cut-off for its numbers; words, which state no number, are then left out."""
+        if self.scale is None:
+            raise StudyError(f"endpoint {self.sources[0]!r} is not stated in numbers")
+        reason = f"label.no_number: a word states no number to hold against the cut-off {cutoff:g}"
+        words = {word: reason if isinstance(meaning, int) else meaning for word, meaning in self.words.items()}
+        return replace(self, cutoff=cutoff, positive=self.scale.positive(cutoff), words=words, for_labels=None)
+
+    def stated(self, labels: pd.DataFrame) -> set[str]:
+        """What its own column states, as text; empty without one."""
+        own = self.column([str(name) for name in labels.columns])
+        return set() if own is None else {as_text(value) for value in labels[own]}
 
     def check(self, labels: pd.DataFrame) -> None:
         """Raise StudyError where a column that it reads holds values whose meaning cannot be told."""
         own = self.column([str(name) for name in labels.columns])
-        if own is None:
-            for name in self.derived_from:
-                take(name).check(labels)
-        elif self.refuse is not None:
-            why = self.refuse({as_text(value) for value in labels[own]})
-            if why:
-                raise StudyError(f"label column {own!r} {why}")
+        why = self.refuse(self.stated(labels)) if own is not None and self.refuse is not None else ""
+        if why:
+            raise StudyError(f"label column {own!r} {why}")
+        for part in self.parts.values() if own is None else ():
+            part.check(labels)
+        if self.among is not None:
+            self.among.check(labels)
 
     def read(self, labels: Labels) -> Reading:
         """What the labels of one case say about this target.
@@ -107,13 +170,24 @@ class Target:
         """
         own = self.column(list(labels))
         if own is None and self.derive is not None:
-            return self.derive({name: take(name).read(labels) for name in self.derived_from})
+            return self.derive({name: part.read(labels) for name, part in self.parts.items()})
         reading = self.read_value(None if own is None else labels[own], own or self.sources[0])
-        if not self.malignant_only or not _is_benign(labels):
+        if self.malignant_only and _is_benign(labels):
+            if reading.reason.startswith("label.missing"):
+                return Reading(None, "label.missing: not stated, and the lesion is not malignant")
+            return Reading(
+                None, f"label.on_benign: {own} is stated for a lesion that is not malignant; correct the table"
+            )
+        return reading if self.among is None or reading.truth is None else self._among(reading, labels)
+
+    def _among(self, reading: Reading, labels: Labels) -> Reading:
+        """The reading, where the case is one of those that can have the label."""
+        assert self.among is not None
+        other = self.among.read(labels)
+        if other.truth == 1:
             return reading
-        if reading.reason.startswith("label.missing"):
-            return Reading(None, "label.missing: not stated, and the lesion is not malignant")
-        return Reading(None, f"label.on_benign: {own} is stated for a lesion that is not malignant; correct the table")
+        why = other.reason or f"the case is not {self.among.positive}"
+        return Reading(None, f"label.not_applicable: {self.title} is a label of {self.among.positive} cases: {why}")
 
     def read_value(self, value: Any, column: str) -> Reading:
         """What one cell says."""
@@ -125,17 +199,19 @@ class Target:
             return Reading(meaning)
         if meaning is not None:
             return Reading(None, meaning)
+        return self._number(self.spelling(text), column)
+
+    def _number(self, text: str, column: str) -> Reading:
         known = ", ".join(sorted(self.words))
-        return Reading(None, f"label.unreadable: {column} is {text!r}; it can be {known}")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """What is predicted: a target, and the label columns from which its truth comes."""
-
-    name: str
-    target: Target
-    columns: tuple[str, ...]
+        if self.scale is None or self.cutoff is None:
+            return Reading(None, f"label.unreadable: {column} is {text!r}; it can be {known}")
+        side = self.scale.side(text, self.cutoff)
+        if side is not None:
+            return Reading(side)
+        if self.scale.span(text) is not None:
+            return Reading(None, f"label.straddles: {column} is {text!r}, on both sides of the cut-off {self.cutoff:g}")
+        low, high = self.scale.low, self.scale.high
+        return Reading(None, f"label.unreadable: {column} is {text!r}; it can be a number from {low:g} to {high:g}")
 
 
 def take(name: str) -> Target:
@@ -144,111 +220,7 @@ def take(name: str) -> Target:
     return target
 
 
-def resolve_endpoint(wanted: str | Mapping[str, str], labels: pd.DataFrame) -> Endpoint:
-    """Find what a study calls an endpoint.
-
-    Parameters
-    ----------
-    wanted : str or mapping
-        A target on the shelf (``"er"``), a binary label column (``"relapse"``), a column and its
-        positive class (``"grade=3"``), or ``{"name": ..., "column": ..., "positive": ...}``.
-    labels : DataFrame
-        One column per label, as stated.
-
-    Raises
-    ------
-    UnknownPartError
-        If it is neither a target nor a column.
-    StudyError
-        If its label column is absent, holds no two classes that can be told apart, or values whose
-        meaning cannot be told (an IHC score without its plus sign, a number of nodes).
-
-    Examples
-    --------
-    >>> labels = pd.DataFrame({"ER status": ["positive", "neg"], "grade": [3, 1]})
-    >>> resolve_endpoint("er", labels).columns, resolve_endpoint("grade=3", labels).target.positive
-    (('ER status',), 'grade 3')
-    """
-    columns = [str(name) for name in labels.columns]
-    name, column, positive = _parse(wanted)
-    if column is None and positive is None and name in SHELF.names():
-        target = take(name)
-        sources = target.label_columns(columns)
-        if not sources:
-            needed = " or ".join(filter(None, [", ".join(target.sources), " and ".join(target.derived_from)]))
-            raise StudyError(f"endpoint {name!r} needs the label column {needed}; there are: {_listed(columns)}")
-        target.check(labels)
-        return Endpoint(name, target, tuple(sources))
-    column = column or name
-    if column not in columns:
-        guess = nearest(column, [*SHELF.names(), *columns])
-        advice = f"did you mean {guess!r}? " if guess else ""
-        raise UnknownPartError(
-            f"no endpoint {column!r}; {advice}Targets: {_listed(SHELF.names())}. Label columns: {_listed(columns)}"
-        )
-    return Endpoint(name, _column_target(labels[column], column, positive), (column,))
-
-
-def _parse(wanted: str | Mapping[str, str]) -> tuple[str, str | None, str | None]:
-    if isinstance(wanted, str):
-        column, equals, positive = wanted.partition("=")
-        return (wanted, column.strip(), positive.strip()) if equals else (wanted, None, None)
-    unknown = set(wanted) - {"name", "column", "positive"}
-    if unknown or "column" not in wanted:
-        raise StudyError(f"an endpoint has the keys name, column and positive; got {sorted(wanted)}")
-    named = wanted.get("positive")
-    return str(wanted.get("name", wanted["column"])), str(wanted["column"]), None if named is None else str(named)
-
-
-def _column_target(values: pd.Series[Any], column: str, positive: str | None) -> Target:
-    """A target made from one column's own values."""
-    stated = sorted({text for value in values if (text := as_text(value)) not in MISSING_WORDS})
-    plain_words = set(stated) <= POSITIVE_WORDS | NEGATIVE_WORDS
-    if positive is None and len(stated) == 2 and plain_words:
-        return Target(title=column, positive=f"{column} positive", level="lesion", sources=(column,))
-    if positive is None:
-        example = stated[-1] if stated else "yes"
-        raise StudyError(
-            f"endpoint {column!r}: its values {_listed(stated)} are not 0 and 1, positive and negative, or the "
-            f"like; name the positive one, for example {column}={example}"
-        )
-    wanted = as_text(positive)
-    others = [value for value in stated if value != wanted]
-    if wanted not in stated or not others:
-        raise StudyError(f"endpoint {column}={positive}: the column's values are {_listed(stated)}")
-    title = f"{column} {positive}"
-    return Target(
-        title, positive=title, level="lesion", sources=(column,), words=dict.fromkeys(others, 0) | {wanted: 1}
-    )
-
-
-def as_text(value: Any) -> str:
-    """A stated value as text in lower case; a whole number without its decimal point, nothing as empty text.
-
-    Examples
-    --------
-    >>> as_text(1.0), as_text(True), as_text(" POS "), as_text("1.0"), as_text(None)
-    ('1', '1', 'pos', '1', '')
-    """
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    text = str(value).strip().lower()
-    return text.split(".")[0] if re.fullmatch(r"[+-]?\d+\.0*", text) else text
-
-
-def plain(name: str) -> str:
-    """A column's name in lower case without punctuation, for comparison."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
 def _is_benign(labels: Labels) -> bool:
     target = take("malignancy")
     column = target.column(list(labels))
     return column is not None and target.read_value(labels[column], column).truth == 0
-
-
-def _listed(names: Sequence[str], most: int = 30) -> str:
-    shown = ", ".join(map(str, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"

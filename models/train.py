@@ -18,6 +18,7 @@ from .blend import NAME as BLEND
 from .blend import Blend
 from .bundle import MACHINE_SETTINGS, Bundle, BundledModel, person_hash
 from .design import Design, lay_out, resolve_endpoints
+from .endpoint import families
 from .evaluate import EvaluationSettings
 from .folds import class_counts, seed_of
 from .fusion import fit_arms
@@ -30,7 +31,7 @@ PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "shap", "xgboost")
 def train(
     table: FeatureTable,
     labels: pd.DataFrame,
-    endpoints: Sequence[str | Mapping[str, str]],
+    endpoints: Sequence[str | Mapping[str, Any]],
     settings: EvaluationSettings | None = None,
     *,
     arm: str | None = None,
@@ -69,7 +70,8 @@ def train(
     arm = _allowed(arm, table, settings)
     promised = [dict(row) for row in performance if row.get("arm") == arm]
     models, seen, left_out, not_evaluated = [], set(), {}, {}
-    for endpoint in resolve_endpoints(endpoints, labels):
+    found = resolve_endpoints(endpoints, labels)
+    for endpoint in found:
         design = lay_out(table, labels, endpoint, settings.same_person, [arm])
         try:
             models.append(_fit(design, arm, settings))
@@ -99,6 +101,10 @@ def train(
             "table": {key: value for key, value in table.provenance.items() if key != "times_s"},
             "endpoints_left_out": left_out,
             "not_evaluated": not_evaluated,
+            "classes": {
+                name: [part.name for part in parts if part.name not in left_out]
+                for name, parts in families(found).items()
+            },
             "performance": promised,
         },
     )

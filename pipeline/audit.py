@@ -143,7 +143,10 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
             continue
         level = design.endpoint.target.level
         severest = design.severest.get(level)
-        parts = [held_out(_of(one.predictions, design.name, arm), level, severest) for one in (of.result, found)]
+        parts = [
+            held_out(_of(one.predictions, design.name, arm), level, severest, of.study.evaluation.scoring.aggregate)
+            for one in (of.result, found)
+        ]
         real, shuffled, apart = cv_auc(parts[0]), cv_auc(parts[1]), cv_auc_difference(*parts)
         rows.append(Check("shuffled voxels: AUC", design.name, "finding", shuffled.estimate, np.nan,
                           _predicted_words(real.estimate, shuffled.estimate, apart)))  # fmt: skip

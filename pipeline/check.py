@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ..features.mask import Mask
 from ..features.reading import read_case, require_varied_image, require_varied_region
 from .cdd_cesm_tables import find_workbook
 from .cohort import Cohort
+from .endpoint_counts import EndpointCount, count_endpoints
 from .extract import FeatureSettings
-from .labels import LevelCount, count_labels, is_malignant
+from .labels import LevelCount, count_labels, is_malignant, numbers_in
 from .manifest_columns import names_images
 from .text_table import SUFFIXES, read_text_table
 
@@ -81,6 +82,8 @@ class CheckReport:
         How cases share breasts and patients.
     pairs : mapping of str to int
         Views that have both images, or only one.
+    endpoints : tuple of EndpointCount
+        Those that were asked for, and what else the labels allow.
     events : mapping of str to int
         Per label with two sides, how many patients are on its rarer side.
     usable : int
@@ -91,6 +94,7 @@ class CheckReport:
     failures: tuple[Failure, ...]
     pictures: tuple[PictureFact, ...]
     labels: tuple[LevelCount, ...]
+    endpoints: tuple[EndpointCount, ...]
     groups: Mapping[str, int]
     pairs: Mapping[str, int]
     events: Mapping[str, int]
@@ -116,6 +120,7 @@ class CheckReport:
             "groups": dict(self.groups),
             "pairs": dict(self.pairs),
             "labels": [asdict(level) for level in self.labels],
+            "endpoints": [asdict(endpoint) for endpoint in self.endpoints],
             "events": dict(self.events),
             "notes": [asdict(note) | {"items": list(note.items)} for note in self.cohort.notes],
             "failures": [asdict(failure) for failure in self.failures],
@@ -156,13 +161,16 @@ class CheckReport:
         if self.labels:
             yield "labels"
         for level in self.labels:
-            shown = ", ".join(f"{value} {n}" for value, n in list(level.values.items())[:_SHOWN])
-            more = ", ..." if len(level.values) > _SHOWN else ""
+            told = _values(level.values)
+            shown, more = ", ".join(told[:_SHOWN]), ", ..." if len(told) > _SHOWN else ""
             rest = f"missing {level.missing}, mixed {level.mixed}"
             yield f"  {level.label} by {level.level}: {shown or 'none'}{more}; {rest}"
         for label, n in self.events.items():
             room = f"{_EVENTS_PER_FEATURE} per feature would allow {n // _EVENTS_PER_FEATURE} features"
             yield f"  {label}: {n} patients on the rarer side; {room}"
+        if self.endpoints:
+            yield "endpoints"
+        yield from (f"  {endpoint.line()}" for endpoint in self.endpoints)
 
     def _failure_lines(self) -> Iterator[str]:
         codes = Counter((failure.state, failure.code) for failure in self.failures)
@@ -176,7 +184,13 @@ class CheckReport:
         yield f"{self.usable} of {len(self.cohort.cases)} cases have {what}"
 
 
-def check(cohort: Cohort, settings: FeatureSettings | None = None, *, decode: bool = True) -> CheckReport:
+def check(
+    cohort: Cohort,
+    settings: FeatureSettings | None = None,
+    *,
+    decode: bool = True,
+    endpoints: Sequence[str | Mapping[str, Any]] = (),
+) -> CheckReport:
     """Look at a cohort before anything is computed from it.
 
     Pictures are read as every feature family reads them, so that what fails here is what would fail in
@@ -189,6 +203,8 @@ def check(cohort: Cohort, settings: FeatureSettings | None = None, *, decode: bo
         What would be extracted: the families, the rules for masks, clinical values or not. The defaults without it.
     decode : bool
         Also open every image and mask; without it only what the reader found is told.
+    endpoints : sequence of str or mapping
+        Those of the study, which are counted beside the targets that the labels allow.
 
     Returns
     -------
@@ -213,6 +229,7 @@ def check(cohort: Cohort, settings: FeatureSettings | None = None, *, decode: bo
         failures=tuple(failures),
         pictures=tuple(facts),
         labels=tuple(levels),
+        endpoints=tuple(count_endpoints(cohort, endpoints)),
         groups=_groups(cohort),
         pairs=_pairs(cohort),
         events={level.label: n for level in levels if level.level == "patient" and (n := _events(level)) is not None},
@@ -333,6 +350,16 @@ def _events(level: LevelCount) -> int | None:
     if level.label == "malignancy":
         return min(sum(n for value, n in level.values.items() if is_malignant(value) is side) for side in (True, False))
     return min(level.values.values()) if len(level.values) == 2 else None
+
+
+def _values(values: Mapping[str, int]) -> list[str]:
+    """Each value with its count; of many numbers only how far they reach."""
+    numbers = numbers_in(values)
+    if len(set(numbers)) <= _SHOWN:
+        return [f"{value} {n}" for value, n in values.items()]
+    words = [f"{value} {n}" for value, n in values.items() if not numbers_in({value: n})]
+    told = f"{len(numbers)} numbers from {min(numbers):g} to {max(numbers):g}, median {float(np.median(numbers)):g}"
+    return [told, *words]
 
 
 def _usable(cohort: Cohort, facts: list[PictureFact] | None) -> int:

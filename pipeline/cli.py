@@ -95,7 +95,7 @@ def check(
     from .study import read_cohort
 
     study = open_source(source, tuple(assign or ()))
-    report = check_cohort(read_cohort(study), study.features, decode=decode)
+    report = check_cohort(read_cohort(study), study.features, decode=decode, endpoints=study.endpoints)
     for line in report.lines():
         OUT.print(escape(line))
     if json_path is not None:

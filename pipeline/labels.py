@@ -14,35 +14,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..features.case import Case, Value
-from ..models.target import as_text
-from ..models.targets.malignancy import TARGET as MALIGNANCY
+from ..models.stated import as_text, read_span
+from ..models.target import take
+from ..models.targets import SHELF as TARGETS
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "malignancy": (
-        "malignancy", "malignant", "pathology", "pathology_classification", "classification", "diagnosis",
-        "pathology_classification_follow_up", "pathology_result",
-    ),
-    "er": ("er", "er_status", "estrogen_receptor", "oestrogen_receptor"),
-    "pr": ("pr", "pgr", "pr_status", "pgr_status", "progesterone_receptor"),
-    "her2": ("her2", "her_2", "her2_status", "her_2_status", "her2_neu", "erbb2"),
-    "ki67": ("ki67", "ki_67", "ki67_index", "ki_67_index", "ki67_percent"),
-    "grade": ("grade", "histologic_grade", "histological_grade", "nottingham_grade", "tumor_grade", "tumour_grade"),
-    "nodal": (
-        "nodal", "nodal_status", "nodal_metastasis", "node_status", "lymph_node", "lymph_node_status",
-        "lymph_node_metastasis", "axillary_status", "ln", "ln_status", "alnm", "pn",
-    ),
-    "triple_negative": ("triple_negative", "tnbc", "tripleneg", "tripnegative"),
-}  # fmt: skip
+
+def _aliases() -> dict[str, tuple[str, ...]]:
+    """Names of every target's column, and of columns that only serve to derive one."""
+    targets = {name: take(name) for name in TARGETS.names()}
+    parts = {name: part for target in targets.values() for name, part in target.parts.items()}
+    return {name: target.sources for name, target in (parts | targets).items()}
+
+
+ALIASES = _aliases()
 """Names of label columns, each spelt as :func:`plain_name` gives it."""
 
-CANCER_ONLY = ("er", "pr", "her2", "ki67", "grade", "triple_negative")
+CANCER_ONLY = tuple(name for name in TARGETS.names() if take(name).malignant_only and take(name).level == "lesion")
 """Labels that only a cancer can have."""
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "unknown", "missing", "not available", "?", "_"))
 """What is read as no statement, in any case. A dash is not among them: it may mean negative."""
 
 _MALIGNANT = 2
-_SEVERITY = {word: 1 + int(truth) for word, truth in MALIGNANCY.words.items()} | {"normal": 0}
+_SEVERITY = {word: 1 + int(truth) for word, truth in take("malignancy").words.items()} | {"normal": 0}
 
 
 def severity_of(finding: Value) -> int | None:
@@ -221,6 +215,18 @@ class LevelCount:
     values: Mapping[str, int]
     missing: int
     mixed: int
+
+
+def numbers_in(values: Mapping[str, int]) -> list[float]:
+    """The values that are single numbers, each as often as it occurs.
+
+    Examples
+    --------
+    >>> numbers_in({"20 %": 2, "12,5": 1, "<5": 3, "high": 1})
+    [20.0, 20.0, 12.5]
+    """
+    spans = {value: read_span(value.lower()) for value in values}
+    return [span.low for value, span in spans.items() if span and span.low == span.high for _ in range(values[value])]
 
 
 def count_labels(cases: Sequence[Case]) -> list[LevelCount]:

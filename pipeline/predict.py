@@ -18,6 +18,8 @@ from ..features.settings import parse_settings
 from ..features.table import ColumnName, FeatureTable, write_parquet
 from ..features.whole import UNFINISHED, Writer, write_whole
 from ..models.bundle import Bundle
+from ..models.multiclass import class_table
+from ..models.scoring import VOTE, Aggregate, lesion_scores
 from .cohort import Cohort
 from .extract import FeatureSettings, extract
 from .lock import NAME as LOCK
@@ -48,7 +50,8 @@ def predict(
         The new cases; labels are neither needed nor read.
     folder : Path
         Receives ``predictions.csv`` (a row per endpoint and case), ``predictions_by_unit.csv`` (the same by
-        breast and by patient), ``shap.parquet`` (what spoke for each prediction) and the feature table with
+        breast and by patient), ``predictions_by_class.csv`` (of each endpoint of several classes the class of a
+        case), ``shap.parquet`` (what spoke for each prediction) and the feature table with
         its failures.
     jobs : int
         Worker processes; 0 works in this process.
@@ -87,24 +90,31 @@ def predict(
     known = bundle.record.get("table", {}).get("clinical_columns", table.columns_of("clinical"))
     table = with_clinical_columns(table, needed, known)
     predictions = bundle.predict(table)
+    aggregate = bundle.record.get("settings", {}).get("scoring", {}).get("aggregate", "max")
     writers: dict[str, Writer] = {
-        "predictions_by_unit.csv": partial(by_unit(predictions).to_csv, index=False, lineterminator="\n"),
+        "predictions_by_unit.csv": partial(by_unit(predictions, aggregate).to_csv, index=False, lineterminator="\n"),
         "shap.parquet": partial(write_parquet, bundle.explain(table), index=False),
         "predictions.csv": partial(predictions.to_csv, index=False, lineterminator="\n"),
     }
+    by_class = class_table(predictions, bundle.record.get("classes", {}))
+    if len(by_class):
+        writers["predictions_by_class.csv"] = partial(by_class.to_csv, index=False, lineterminator="\n")
     require_held(folder)
     table.save(folder)
+    (folder / "predictions_by_class.csv").unlink(missing_ok=True)  # of an earlier bundle
     write_whole(folder, writers)
     return predictions, table
 
 
-def by_unit(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions by breast and by patient: the highest of their cases, as in the evaluation.
+def by_unit(predictions: pd.DataFrame, aggregate: Aggregate = "max") -> pd.DataFrame:
+    """Predictions by breast and by patient, as in the evaluation.
 
     Parameters
     ----------
     predictions : DataFrame
         As :meth:`cemrad.models.bundle.Bundle.predict` gives them.
+    aggregate : {"max", "mean", "vote"}
+        As in :func:`cemrad.models.scoring.held_out`; cases without a probability are passed over.
 
     Returns
     -------
@@ -112,11 +122,14 @@ def by_unit(predictions: pd.DataFrame) -> pd.DataFrame:
         One row per endpoint, level and unit: ``endpoint``, ``level``, ``unit_id``, ``probability`` (NaN where no
         case has one), ``threshold``, ``positive``, ``n_cases``, ``n_without_probability``.
     """
-    parts = []
+    parts, reduce = [], "max" if aggregate == "max" else "mean"
+    scored = predictions.assign(probability=lesion_scores(predictions, aggregate))
+    if aggregate == "vote":
+        scored["threshold"] = VOTE
     for level, unit in (("breast", "breast_id"), ("patient", "patient_id")):
-        grouped = predictions.groupby(["endpoint", unit], sort=False)
+        grouped = scored.groupby(["endpoint", unit], sort=False)
         part = grouped.agg(
-            probability=("probability", "max"), threshold=("threshold", "first"), n_cases=("case_id", "size"),
+            probability=("probability", reduce), threshold=("threshold", "first"), n_cases=("case_id", "size"),
             n_without_probability=("probability", lambda values: int(values.isna().sum())),
         )  # fmt: skip
         reached = (part["probability"] >= part["threshold"]).astype("boolean").where(part["probability"].notna())

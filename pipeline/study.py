@@ -59,7 +59,7 @@ class Study(Settings):
         name: my-study
         cohort: {reader: manifest, path: cases.csv}
         features: {families: {radiomics: {preset: cem-2d}, deep: {network: resnet18, weights: imagenet}}}
-        endpoints: [malignancy, er, nodal]
+        endpoints: [malignancy, er, ki67>=20, {target: molecular_subtype, cutoff: 20}]
         output: runs/my-study
     """
 
@@ -67,7 +67,7 @@ class Study(Settings):
     name: str = Field(default="study", min_length=1, max_length=200)
     cohort: CohortChoice = CohortChoice()
     features: FeatureSettings = FeatureSettings()
-    endpoints: tuple[str, ...] = ("malignancy",)
+    endpoints: tuple[str | dict[str, Any], ...] = ("malignancy",)
     evaluation: EvaluationSettings = EvaluationSettings()
     train: TrainSettings = TrainSettings()
     report: ReportSettings = ReportSettings()

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..models.intervals import HeldOut
-from ..models.scoring import held_out
+from ..models.scoring import Aggregate, held_out
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Curve:
     true_positive_rate: tuple[float, ...]
 
 
-def gather(predictions: pd.DataFrame, level: str, arms: Sequence[str]) -> Iterator[Curve]:
+def gather(predictions: pd.DataFrame, level: str, arms: Sequence[str], aggregate: Aggregate = "max") -> Iterator[Curve]:
     """The curve of each arm that has one.
 
     Parameters
@@ -40,10 +40,12 @@ def gather(predictions: pd.DataFrame, level: str, arms: Sequence[str]) -> Iterat
         Columns ``PREDICTION_COLUMNS``, of one endpoint.
     level : {"lesion", "breast", "patient"}
     arms : sequence of str
+    aggregate : {"max", "mean", "vote"}
+        As the metrics were made with.
     """
     for arm in arms:
         rows = predictions[predictions["arm"] == arm]
-        found = None if rows.empty else average_roc(held_out(rows, level))
+        found = None if rows.empty else average_roc(held_out(rows, level, None, aggregate))
         if found is not None:
             yield Curve(arm, *found)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..models.result import ARMS, Result
+from ..models.scoring import Aggregate
 from . import curves, explanation, findings
 from .curves import Curve
 from .explanation import Explanation
@@ -133,6 +134,8 @@ class EndpointFacts:
         The main level's facts; None where nothing was evaluated.
     others : tuple of LevelFacts
         The other levels.
+    aggregate : {"max", "mean", "vote"}
+        How lesions came to breasts and patients.
     summary : tuple of str
     discriminates : bool
     curves : tuple of Curve
@@ -151,6 +154,7 @@ class EndpointFacts:
     folds: Mapping[str, Any]
     main: LevelFacts | None
     others: tuple[LevelFacts, ...]
+    aggregate: Aggregate
     summary: tuple[str, ...]
     discriminates: bool
     curves: tuple[Curve, ...]
@@ -172,6 +176,7 @@ def gather(result: Result, key: str, wanted: str, top: int) -> EndpointFacts:
         Features in its ranking.
     """
     stated = result.endpoints[key]
+    aggregate = aggregate_of(result)
     level = str(stated.get("level", "lesion"))
     levels = _levels(result, key)
     main = next((item for item in levels if item.level == level), levels[0] if levels else None)
@@ -187,12 +192,19 @@ def gather(result: Result, key: str, wanted: str, top: int) -> EndpointFacts:
         folds=result.folds.get(key, {}),
         main=main,
         others=tuple(item for item in levels if item is not main),
+        aggregate=aggregate,
         summary=tuple(findings.summarise(stated, main)),
         discriminates=main is not None and findings.discriminates(main),
-        curves=tuple(curves.gather(predictions, main.level, list(main.arms))) if main else (),
+        curves=tuple(curves.gather(predictions, main.level, list(main.arms), aggregate)) if main else (),
         exclusions=tuple((str(reason), int(n)) for reason, n in excluded["reason"].value_counts().items()),
         explanation=explanation.gather(result, key, wanted, top),
     )
+
+
+def aggregate_of(result: Result) -> Aggregate:
+    """How the lesions of a breast or patient came to one number in that evaluation."""
+    stated: Aggregate = result.provenance.get("evaluation", {}).get("scoring", {}).get("aggregate", "max")
+    return stated
 
 
 def _levels(result: Result, key: str) -> tuple[LevelFacts, ...]:

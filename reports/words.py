@@ -28,6 +28,11 @@ METRIC_TITLES = {
     "specificity": "Specificity",
     "brier": "Brier",
 }
+AGGREGATE_WORDS = {
+    "max": "the highest probability of its lesions",
+    "mean": "the mean of its lesions' probabilities",
+    "vote": "the share of its lesions that is called positive, and is itself called so from one half on",
+}
 
 _CLASSES = {
     "firstorder": "first-order",

@@ -114,9 +114,7 @@ def test_fits_of_every_kind_are_blind_to_what_is_held_out(make_table, quick, opt
     table, labels = make_table(40, seed=3)
     table.cases["site"] = np.where(np.arange(len(table.cases)) % 2, "north", "south")
     settings = EvaluationSettings(**quick.model_dump(exclude_unset=True) | options)
-    design = lay_out(
-        table, labels, resolve_endpoint("malignancy", labels), site_column=settings.site_column
-    )
+    design = lay_out(table, labels, resolve_endpoint("malignancy", labels), site_column=settings.site_column)
     pipeline = fold_pipeline(design, ["radiomics", "fused+clinical"], settings)
     split = deal_folds(design.rows, 1)
     assert check_garbage(pipeline, design.rows, split, n_folds=1, seed=1).state == "passed"

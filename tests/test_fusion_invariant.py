@@ -8,6 +8,7 @@ import pytest
 from cemrad.features.errors import EvaluationError, LeakageError, StudyError, UnknownPartError
 from cemrad.models.arm import possible_arms
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings, Job, run_fold
 from cemrad.models.folds import Split, split
 from cemrad.models.fusion import fit_arms
@@ -17,7 +18,6 @@ from cemrad.models.result import ARMS
 from cemrad.models.rows import Rows
 from cemrad.models.selectors import SHELF as SELECTORS
 from cemrad.models.selectors.relevance import Selector, Settings, ranked, relevance
-from cemrad.models.target import resolve_endpoint
 from scipy import stats
 from scipy.stats import rankdata
 

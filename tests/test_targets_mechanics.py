@@ -1,11 +1,20 @@
 """Targets: what labels mean, and why a case has none."""
 
+import re
+
 import pandas as pd
 import pytest
 from cemrad.features.errors import StudyError, UnknownPartError
 from cemrad.models.design import resolve_endpoints
-from cemrad.models.target import Target, resolve_endpoint, take
+from cemrad.models.endpoint import resolve_endpoint
+from cemrad.models.stated import plain
+from cemrad.models.target import Target, take
 from cemrad.models.targets import SHELF
+from cemrad.pipeline.labels import canonical_label
+
+OF_THEIR_OWN = {"axillary_burden", "grade", "ki67", "molecular_subtype"}
+"""Targets that are numbers, grades or classes: positive and negative say nothing about them."""
+STATED_WITH = {"non_sentinel": {"sentinel": "positive"}}
 
 
 @pytest.mark.parametrize("name", SHELF.names())
@@ -17,15 +26,27 @@ def test_every_target_is_complete(name):
     assert target.level in ("lesion", "breast", "patient")
     assert target.sources[0] == name
     assert {0, 1} <= set(target.words.values())
+    assert all(plain(source) == source for source in target.sources)
+    assert all(part.sources[0] == own for own, part in target.parts.items())
+    assert {word for word in target.words if target.spelling(word) != word} == set()
+    reasons = [meaning for meaning in target.words.values() if isinstance(meaning, str)]
+    assert all(re.match(r"label\.[a-z_]+: ", reason) for reason in reasons)
 
 
-@pytest.mark.parametrize("name", SHELF.names())
+def test_a_column_belongs_to_one_target_and_is_known_to_the_readers():
+    sources = [source for name in SHELF.names() for source in take(name).sources]
+    assert len(sources) == len(set(sources))
+    assert {canonical_label(source) for name in SHELF.names() for source in take(name).sources} == set(SHELF.names())
+    assert (canonical_label("ypT"), canonical_label("ypN stage")) == ("ypt", "ypn")
+
+
+@pytest.mark.parametrize("name", sorted(set(SHELF.names()) - OF_THEIR_OWN))
 @pytest.mark.parametrize(
     ("value", "truth"),
     [(1, 1), (0, 0), (1.0, 1), ("0.0", 0), (True, 1), (" Positive ", 1), ("neg", 0), ("+", 1), ("-", 0), ("Yes", 1)],
 )
 def test_every_target_reads_numbers_and_words(name, value, truth):
-    assert take(name).read({name: value}).truth == truth
+    assert take(name).read({name: value} | STATED_WITH.get(name, {})).truth == truth
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), "", "unknown", "N/A", "?", pd.NA])
@@ -91,12 +112,15 @@ def test_a_number_of_nodes_is_refused():
     assert resolve_endpoint("nodal", pd.DataFrame({"nodal": [0, 1, None]}, dtype=object)).columns == ("nodal",)
 
 
-@pytest.mark.parametrize("name", ["er", "pr", "her2", "nodal", "triple_negative"])
+@pytest.mark.parametrize("name", sorted(set(SHELF.names()) - {"malignancy"}))
 @pytest.mark.parametrize("finding", ["benign", "normal", 0])
 def test_a_label_of_cancer_on_a_benign_lesion_is_refused(name, finding):
-    assert take(name).read({"malignancy": finding, name: "positive"}).reason.startswith("label.on_benign")
-    assert take(name).read({"malignancy": finding, name: None}).reason.startswith("label.missing")
-    assert take(name).read({"malignancy": "malignant", name: "positive"}).truth == 1
+    stated = {"axillary_burden": "high", "grade": "3", "ki67": "high", "molecular_subtype": "triple negative"}
+    value = stated.get(name, "positive")
+    given = {name: value} | STATED_WITH.get(name, {})
+    assert take(name).read({"malignancy": finding} | given).reason.startswith("label.on_benign")
+    assert take(name).read({"malignancy": finding} | given | {name: None}).reason.startswith("label.missing")
+    assert take(name).read({"malignancy": "malignant"} | given).truth == (2 if name == "molecular_subtype" else 1)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +144,11 @@ def test_a_stated_triple_negative_wins_over_the_three():
 
 
 LABELS = pd.DataFrame(
-    {"Target": [0, 1, 1], "relapse": ["no", "yes", None], "grade": [1, 2, 3], "site": ["a", "b", "a"], "one": [1, 1, 1]}
-)
+    {
+        "Target": [0, 1, 1], "relapse": ["no", "yes", None], "size_class": [1, 2, 3], "site": ["a", "b", "a"],
+        "one": [1, 1, 1], "size": ["12,5", ">20", "n/a"],
+    }
+)  # fmt: skip
 
 
 def test_any_binary_column_can_be_an_endpoint():
@@ -133,22 +160,52 @@ def test_any_binary_column_can_be_an_endpoint():
 
 
 def test_one_class_against_the_rest():
-    made = resolve_endpoint({"name": "high grade", "column": "grade", "positive": "3"}, LABELS)
-    assert made.name == "high grade"
-    assert [made.target.read({"grade": v}).truth for v in (1, 2, 3)] == [0, 0, 1]
-    assert made.target.read({"grade": 4}).reason.startswith("label.unreadable")
+    made = resolve_endpoint({"name": "large", "column": "size_class", "positive": "3"}, LABELS)
+    assert made.name == "large"
+    assert [made.target.read({"size_class": v}).truth for v in (1, 2, 3)] == [0, 0, 1]
+    assert made.target.read({"size_class": 4}).reason.startswith("label.unreadable")
+
+
+def test_a_cut_off_for_any_column_of_numbers():
+    made = resolve_endpoint("size>=15", LABELS)
+    assert (made.name, made.positive, made.columns) == ("size>=15", "size >= 15", ("size",))
+    assert [made.target.read({"size": v}).truth for v in LABELS["size"]] == [0, 1, None]
+    named = resolve_endpoint({"name": "large", "column": "size", "cutoff": 15, "level": "breast"}, LABELS)
+    assert (named.name, named.target.level, named.positive) == ("large", "breast", "size >= 15")
+    assert resolve_endpoint({"column": "size", "cutoff": 15.0}, LABELS).name == "size>=15"
+
+
+def test_classes_of_any_column_are_each_against_the_others():
+    labels = pd.DataFrame({"BI-RADS": [3, 4, 5, 6, None]}, dtype=object)
+    parts = resolve_endpoints([{"name": "category", "column": "BI-RADS", "classes": [3, 4, 5]}], labels)
+    assert [part.name for part in parts] == ["category=3", "category=4", "category=5"]
+    assert [part.title for part in parts] == ["BI-RADS 3", "BI-RADS 4", "BI-RADS 5"]
+    readings = [parts[1].target.read({"BI-RADS": value}) for value in labels["BI-RADS"]]
+    assert [parts[1].truth(reading) for reading in readings] == [0, 1, 0, None, None]
+    assert readings[3].reason.startswith("label.other_class")
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
         ("site", "name the positive one, for example site=b"),
-        ("grade", "grade=3"),
+        ("size_class", "size_class=3, a cut-off for numbers, as size_class>=10, or the classes"),
         ("one", "one=1"),
         ("site=c", "the column's values are a, b"),
         ("er", "needs the label column er"),
         ("triple_negative", "needs the label column"),
-        ({"colunm": "site"}, "keys name, column and positive"),
+        ("ki67>=20", "needs the label column ki67"),
+        ("non_sentinel", "needs the label column non_sentinel, .*, and sentinel"),
+        ("response", "needs the label column response, .* or ypt and ypn"),
+        ("site>=2", "holds no number; it holds a, b"),
+        ("size>=big", "a cut-off is a number"),
+        ({"column": "size", "cutoff": float("nan")}, "a cut-off is a number"),
+        ({"colunm": "site"}, "keys name, target or column"),
+        ({"column": "site", "target": "er"}, "keys name, target or column"),
+        ({"column": "site", "positive": "a", "cutoff": 1}, "at most one of positive, cutoff and classes"),
+        ({"column": "site", "positive": "a", "level": "country"}, "level is one of lesion, breast, patient"),
+        ({"column": "size_class", "classes": [1, 2]}, "classes are three or more values"),
+        ({"column": "size_class", "classes": [1, 2, 7]}, "states no 7; its values are 1, 2, 3"),
     ],
 )
 def test_an_endpoint_without_two_classes_is_refused(wanted, message):
@@ -158,7 +215,7 @@ def test_an_endpoint_without_two_classes_is_refused(wanted, message):
 
 def test_an_unknown_endpoint_lists_what_there_is():
     with pytest.raises(
-        UnknownPartError, match=r"did you mean 'malignancy'.*Targets: er.*Label columns: Target, relapse"
+        UnknownPartError, match=r"did you mean 'malignancy'.*Targets: .*er.*Label columns: Target, relapse"
     ):
         resolve_endpoint("malignncy", LABELS)
 

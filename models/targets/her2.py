@@ -2,7 +2,8 @@
 
 from collections.abc import Set
 
-from ..target import NEGATIVE_WORDS, POSITIVE_WORDS, Target
+from ..stated import NEGATIVE_WORDS, POSITIVE_WORDS
+from ..target import Target
 
 
 def _refuse(stated: Set[str]) -> str:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Set
 
-from ..target import NEGATIVE_WORDS, POSITIVE_WORDS, Target
+from ..stated import NEGATIVE_WORDS, POSITIVE_WORDS
+from ..target import Target
 
 # AJCC 8th edition: pN1mi is a metastasis; isolated tumour cells, pN0(i+), and pN0(mol+) are not. Clinical (cN)
 # and post-treatment (ypN) categories mean something else and are not read.

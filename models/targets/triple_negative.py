@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 
 from ..target import Reading, Target
+from .er import TARGET as ER
+from .her2 import TARGET as HER2
+from .pr import TARGET as PR
 
 
 def _derive(readings: Mapping[str, Reading]) -> Reading:
@@ -20,5 +23,5 @@ TARGET = Target(
     sources=("triple_negative", "tnbc", "tripleneg", "tripnegative"),
     malignant_only=True,
     derive=_derive,
-    derived_from=("er", "pr", "her2"),
+    parts={"er": ER, "pr": PR, "her2": HER2},
 )
