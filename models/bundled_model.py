@@ -106,7 +106,8 @@ class BundledModel:
         intercept, slope = self.line
         return {
             "endpoint": self.endpoint, "title": self.title, "positive": self.positive, "level": self.level,
-            "threshold": self.threshold, "thresholds": dict(self.thresholds), "learner": self.learner, "file": name, "sha256": sha256(state),
+            "threshold": self.threshold, "thresholds": dict(self.thresholds),
+            "learner": self.learner, "file": name, "sha256": sha256(state),
             "features": list(self.features), "low": _plain(self.low), "high": _plain(self.high),
             "training": dict(self.training), "wanted": self.wanted, "calibration": self.calibration,
             "novelty": None if self.novelty is None else self.novelty.state(),

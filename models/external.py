@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -83,15 +83,11 @@ def evaluate_external(
         If no endpoint can be judged; one that cannot beside others that can is a row that says so.
     """
     settings = settings or EvaluationSettings()
-    models = _chosen_models(bundle, endpoints)
-    bundle.require_extraction(table)
-    persons = persons_of(table.cases, settings.same_person)
-    known = known_cases(bundle, table, persons, pictures or {})
-    if (known != "").any() and not leave_out_known:
-        raise LeakageError(_refusal(known, persons))
-    judged, problems, excluded = _judged(models, bundle.arm, table, labels, settings, known)
-    if not judged:
-        raise EvaluationError("no endpoint can be judged: " + "; ".join(f"{n}: {why}" for n, why in problems.items()))
+    sample = apply_bundle(
+        bundle, table, labels, settings,
+        endpoints=endpoints, pictures=pictures or {}, leave_out_known=leave_out_known,
+    )  # fmt: skip
+    judged, problems, known = sample.judged, sample.problems, sample.known
     long = long_tables([(job, bundle.arm, outcome) for _, job, outcome in judged])
     severest = {job.design.name: job.design.severest for _, job, _ in judged}
     metrics, differences = score(
@@ -104,12 +100,12 @@ def evaluate_external(
         **long._asdict(),
         metrics=metrics,
         differences=differences,
-        exclusions=excluded,
+        exclusions=sample.exclusions,
         cases=table.cases,
         clinical=table.values[table.columns_of("clinical")],
         failures=table.failures,
         endpoints={job.design.name: _summary(model, job.design) for model, job, _ in judged}
-        | {m.endpoint: _unjudged(m) for m in models if m.endpoint in problems},
+        | {m.endpoint: _unjudged(m) for m in bundle.models if m.endpoint in problems},
         folds={
             job.design.name: {"by": "external", "bundle_sha256": bundle_sha256, "sha256": job.split.sha256}
             | {"n_folds": 1, "n_repeats": 1, "n_training_only": 0}
@@ -140,20 +136,44 @@ def cohort_sha256(table: FeatureTable) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-_Item = tuple[BundledModel, Job, ArmOutcome]
-"""A model, the cases that it is judged on, and what it said of them."""
+class Judged(NamedTuple):
+    """A model, the cases that it is judged on, and what it said of them."""
+
+    model: BundledModel
+    job: Job
+    outcome: ArmOutcome
 
 
-def _judged(
-    models: Sequence[BundledModel],
-    arm: str,
+class Sample(NamedTuple):
+    """What a bundle said of a labelled cohort: by endpoint, or why not, who was left out, and why a case is known."""
+
+    judged: list[Judged]
+    problems: dict[str, str]
+    exclusions: pd.DataFrame
+    known: pd.Series[str]
+
+
+def apply_bundle(
+    bundle: Bundle,
     table: FeatureTable,
     labels: pd.DataFrame,
     settings: EvaluationSettings,
-    known: pd.Series[str],
-) -> tuple[list[_Item], dict[str, str], pd.DataFrame]:
-    """Every model on its cases, why there is none for an endpoint, and who was left out."""
-    judged: list[_Item] = []
+    *,
+    endpoints: Sequence[str],
+    pictures: Mapping[str, Sequence[str]],
+    leave_out_known: bool,
+) -> Sample:
+    """Each model of a bundle on the labelled cases of persons who are new to it.
+
+    Parameters and errors are those of :func:`evaluate_external`.
+    """
+    models = _chosen_models(bundle, endpoints)
+    bundle.require_extraction(table)
+    persons = persons_of(table.cases, settings.same_person)
+    known = known_cases(bundle, table, persons, pictures)
+    if (known != "").any() and not leave_out_known:
+        raise LeakageError(_refusal(known, persons))
+    judged: list[Judged] = []
     problems: dict[str, str] = {}
     excluded = [pd.DataFrame(columns=EXCLUSION_COLUMNS)]
     for model in models:
@@ -162,25 +182,39 @@ def _judged(
         except StudyError as error:
             problems[model.endpoint] = str(error)
             continue
-        design = lay_out(table, labels, endpoint, settings.same_person, [arm])
-        x, usable = model.inputs(table.take(list(design.rows.case_ids)))
-        reasons = known[list(design.rows.case_ids)].to_numpy(dtype=object).copy()
-        reasons[~usable & (reasons == "")] = "features.missing: no value that the model takes from an image block"
-        held = np.flatnonzero(reasons == "")
-        more = pd.DataFrame({"endpoint": design.name, "case_id": design.rows.case_ids, "reason": reasons})
-        excluded += [design.exclusions, more[more["reason"] != ""]]
-        if not len(held):
-            problems[model.endpoint] = "no case is left that has a label and features, and is new to the model"
-            continue
-        rows = design.rows.take(held)
-        kept = replace(design, rows=rows, cases=design.cases.iloc[held])
-        split = Split(rows.case_ids, rows.persons, np.zeros((1, len(held)), dtype=np.int64))
-        judged.append((model, Job(kept, split, 0, 0), _outcome(model, arm, x[held])))
-    return judged, problems, pd.concat(excluded, ignore_index=True)[EXCLUSION_COLUMNS]
+        design = lay_out(table, labels, endpoint, settings.same_person, [bundle.arm])
+        found, left_out = _on_new_persons(model, bundle.arm, design, table, known)
+        excluded += [design.exclusions, left_out]
+        if found is None:
+            problems[model.endpoint] = "no case is left that has a label and features, and is new to the bundle"
+        else:
+            judged.append(found)
+    if not judged:
+        raise EvaluationError("no endpoint can be judged: " + "; ".join(f"{n}: {why}" for n, why in problems.items()))
+    return Sample(judged, problems, pd.concat(excluded, ignore_index=True)[EXCLUSION_COLUMNS], known)
+
+
+def _on_new_persons(
+    model: BundledModel, arm: str, design: Design, table: FeatureTable, known: pd.Series[str]
+) -> tuple[Judged | None, pd.DataFrame]:
+    """The model on cases that it can be judged on, and the others with the reason."""
+    ids = list(design.rows.case_ids)
+    x, usable = model.inputs(table.take(ids))
+    reasons = known[ids].to_numpy(dtype=object).copy()
+    reasons[~usable & (reasons == "")] = "features.missing: no value that the model takes from an image block"
+    held = np.flatnonzero(reasons == "")
+    others = pd.DataFrame({"endpoint": design.name, "case_id": ids, "reason": reasons})[reasons != ""]
+    if not len(held):
+        return None, others
+    rows = design.rows.take(held)
+    kept = replace(design, rows=rows, cases=design.cases.iloc[held])
+    split = Split(rows.case_ids, rows.persons, np.zeros((1, len(held)), dtype=np.int64))
+    return Judged(model, Job(kept, split, 0, 0), _outcome(model, arm, x[held])), others
 
 
 def _outcome(model: BundledModel, arm: str, x: np.ndarray[Any, np.dtype[np.float64]]) -> ArmOutcome:
-    nothing = OutOfFold(np.empty(0), np.empty(0, dtype=np.int64), ())
+    no_cases = np.empty(0, dtype=np.int64)
+    nothing = OutOfFold(np.empty(0), no_cases, no_cases, ())
     fitted = FittedArm(
         arm, model.features, model.fitted, model.threshold, model.thresholds,
         params=model.training.get("params", {}), inner_loss=float(model.training.get("inner_log_loss", np.nan)),
@@ -252,7 +286,7 @@ def _called(model: BundledModel, outcome: ArmOutcome) -> np.ndarray[Any, np.dtyp
     return model.novelty.call(model.novelty.distance(outcome.values))
 
 
-def _novelty(judged: Sequence[_Item]) -> pd.DataFrame:
+def _novelty(judged: Sequence[Judged]) -> pd.DataFrame:
     parts = [
         pd.DataFrame(
             {

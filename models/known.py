@@ -13,6 +13,8 @@ from .bundle import Bundle, person_hash
 from .bundled_model import BundledModel
 from .design import IMAGE_FAMILIES
 
+CONTENT = "known.content: its pictures or features are those of a case that the bundle was trained or recalibrated on"
+PERSON = "known.person: the bundle was trained or recalibrated on this patient id"
 MIN_VALUES = 3
 """Fewest values from images that make a row of features a fingerprint."""
 
@@ -52,10 +54,7 @@ def known_cases(
     alike = np.array([bool(bundle.contents & found) for found in marks], dtype=bool)
     by_id = np.array([person_hash(patient, bundle.salt) in bundle.persons for patient in table.cases["patient_id"]])
     reasons = pd.Series("", index=table.values.index, dtype=object)
-    for hit, why in (
-        (alike, "known.content: its pictures or its features are those of a case that the model was trained on"),
-        (by_id, "known.person: the model was trained on this patient id"),
-    ):
+    for hit, why in ((alike, CONTENT), (by_id, PERSON)):
         reasons[persons.isin(set(persons[hit])).to_numpy()] = why
     return reasons
 

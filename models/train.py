@@ -24,6 +24,7 @@ from .folds import class_counts, seed_of
 from .fusion import fit_arms
 from .known import hashed_contents
 from .novelty import Novelty
+from .recalibrate import stated_calibration
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
@@ -189,6 +190,12 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings, wanted: str | M
             "params": dict(model.params),
             "inner_log_loss": model.inner_loss,
         },
+        calibration=stated_calibration(
+            model.out_of_fold,
+            "predictions of inner folds",
+            settings.scoring.n_bootstrap,
+            seed_of(settings.seed, design.name, "calibration"),
+        ),
         wanted=wanted if isinstance(wanted, str) else dict(wanted),
         novelty=Novelty.fit(values, rows.persons, seed_of(settings.seed, design.name, "novelty")),
     )

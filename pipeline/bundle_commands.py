@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from .options import OUT, Assign, Jobs, Output, Source, Weights
+from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights
 
 if TYPE_CHECKING:
     from .run import Run
@@ -78,6 +78,40 @@ def judge(
     if left_out:
         OUT.print(f"[yellow]{left_out} cases of persons whom the bundle knows are left out[/]")
     return run
+
+
+def recalibrate(
+    bundle: BundlePath,
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the new bundle")],
+    kind: Annotated[
+        str, typer.Option(metavar="intercept|logistic", help="fit the intercept, or the slope too")
+    ] = "intercept",
+    endpoint: Endpoint = None,
+    leave_out_known: Annotated[
+        bool, typer.Option("--leave-out-known", help="leave out persons whom the bundle knows")
+    ] = False,
+    jobs: Jobs = None,
+    weights: Weights = None,
+    assign: Assign = None,
+) -> None:
+    """A new bundle whose probabilities fit a labelled sample of a new site."""
+    from .external import recalibrate_bundle
+
+    made = recalibrate_bundle(
+        bundle, source, output, kind=kind, endpoints=endpoint or (), leave_out_known=leave_out_known, weights=weights,
+        overrides=tuple(assign or ()), jobs=jobs,
+    )  # fmt: skip
+    entry = made.record["recalibrations"][-1]
+    for line in entry["models"]:
+        OUT.print(escape(
+            f"{line['endpoint']}: log odds become {line['intercept']:.3f} + {line['slope']:.3f} x log odds; fitted on "
+            f"{line['n']} cases, {line['n_positive']} positive, of {line['n_patients']} patients"
+        ))  # fmt: skip
+    for name, why in entry["endpoints_left_as_they_were"].items():
+        OUT.print(escape(f"{name} keeps its probabilities: {why}"), style="yellow")
+    OUT.print(escape(f"model: {output}"))
+    raise typer.Exit(3 if entry["endpoints_left_as_they_were"] else 0)
 
 
 def show(

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..features.errors import CemradError, ClusterError, StudyError
-from .bundle_commands import judge, predict, show
+from .bundle_commands import judge, predict, recalibrate, show
 from .console import Log, leave_quietly, print_whatever
 from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(predict)
+app.command()(recalibrate)
 app.command()(show)
 
 

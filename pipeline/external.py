@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..features.errors import StudyError
 from ..features.settings import parse_settings
 from ..models.bundle import Bundle
+from ..models.recalibrate import recalibrate
+from ..reports.bundle_card import bundle_card
 from .extract import FeatureSettings
-from .inputs import file_sha256
+from .inputs import file_sha256, picture_hashes
 from .predict import extraction_of, with_clinical_columns
-from .run import RECORD, Run
+from .run import INPUTS, RECORD, Run
 from .source import is_extraction, open_source
 
 OUTPUT = Path("runs/external")
@@ -68,6 +71,52 @@ def evaluate_bundle(
     run.judge(bundle, path, endpoints, leave_out_known=leave_out_known)
     run.report()
     return run
+
+
+def recalibrate_bundle(
+    path: Path,
+    source: Path,
+    output: Path,
+    *,
+    kind: str = "intercept",
+    endpoints: Sequence[str] = (),
+    leave_out_known: bool = False,
+    weights: str | None = None,
+    overrides: tuple[str, ...] = (),
+    jobs: int | None = None,
+) -> Bundle:
+    """A new bundle whose probabilities fit a labelled sample of a new site.
+
+    Parameters
+    ----------
+    path, source, endpoints, leave_out_known, weights, overrides, jobs
+        As in :func:`evaluate_bundle`.
+    output : Path
+        The new bundle. What the sample's cases gave stands beside it, in a folder of its name with ``_sample``.
+    kind : {"intercept", "logistic"}
+        As :func:`~cemrad.models.recalibrate.recalibrate` takes it.
+
+    Raises
+    ------
+    StudyError
+        If the output is a file that is there already.
+    BundleError, LeakageError, EvaluationError
+        As :func:`~cemrad.models.recalibrate.recalibrate`.
+    """
+    if output.exists():
+        raise StudyError(f"{output}: is there already; name another file for the new bundle")
+    bundle = Bundle.load(path)
+    folder = output.with_name(f"{output.stem}_sample")
+    run = open_run(bundle, path, source, folder, weights=weights, overrides=overrides, jobs=jobs)
+    assert run.table is not None
+    made = recalibrate(
+        bundle, run.table, run.labels, run.study.evaluation,
+        kind=kind, bundle_sha256=run.external["bundle_sha256"], endpoints=endpoints,
+        pictures=picture_hashes(folder / INPUTS, run.cohort), leave_out_known=leave_out_known,
+    )  # fmt: skip
+    made = replace(made, phantom=made.phantom or run.cohort.phantom)
+    replace(made, model_card=bundle_card(made, f"{path.name}, recalibrated")).save(output)
+    return made
 
 
 def open_run(

@@ -29,10 +29,14 @@ def described(bundle: Bundle, sha256: str) -> Iterator[tuple[str, str]]:
         yield from _model(model)
     for name, why in record.get("endpoints_left_out", {}).items():
         yield "no model of", f"{name}: {why}"
-    yield "persons", f"{len(bundle.persons)} training patients, as salted hashes"
+    yield "persons", f"{len(bundle.persons)} patients of training and recalibration, as salted hashes"
     yield "contents", f"{len(bundle.contents)} salted hashes of pictures and rows of features"
-    for name, times in record.get("recalibrations", {}).items():
-        yield "recalibrated", f"{name}: {times}"
+    for entry in record.get("recalibrations", ()):
+        origin = entry["from_bundle_sha256"][:16]
+        for line in entry["models"]:
+            moved = f"{line['intercept']:.3f} + {line['slope']:.3f} x log odds"
+            yield "recalibrated", f"{line['endpoint']} ({line['kind']}): {moved}, from bundle {origin}"
+            yield "", f"fitted on {line['n']} cases, {line['n_positive']} positive, of {line['n_patients']} patients"
     yield "extraction", extraction_sha256(record.get("table", {})) or "not stated: trained on a table of features"
     for family, settings in bundle.extraction.get("families", {}).items():
         yield "", f"{family}: {json.dumps(settings, sort_keys=True)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..models.bundle import Bundle, extraction_sha256
 from ..models.bundled_model import BundledModel
@@ -51,9 +52,22 @@ def calibration_words(model: BundledModel) -> str:
     line = "" if model.line == (0.0, 1.0) else f"; recalibrated: {model.line[0]:.3f} + {model.line[1]:.3f} x log odds"
     stated = model.calibration
     if stated is None:
-        return f"calibration not stated{line}"
-    known = ", ".join(f"{key} {compact(value)}" for key, value in stated.items() if isinstance(value, (int, float)))
-    return f"calibration on {stated.get('source', 'training cases')}: {known}{line}"
+        return f"Calibration not stated{line}"
+    known = ", ".join(
+        f"{words} {_estimate(stated.get(key) or {})}"
+        for key, words in (
+            ("calibration_slope", "slope"), ("calibration_in_the_large", "in the large"),
+            ("oe", "observed to expected"), ("brier", "Brier"),
+        )
+    )  # fmt: skip
+    return f"Calibration of {stated['n']} {stated['source']}: {known}{line}"
+
+
+def _estimate(item: Mapping[str, Any]) -> str:
+    if item.get("estimate") is None:
+        return "not estimable"
+    low, high = (float("nan") if item[side] is None else float(item[side]) for side in ("low", "high"))
+    return f"{fixed(item['estimate'])} {interval(low, high)}"
 
 
 def novelty_words(model: BundledModel) -> str:
