@@ -22,9 +22,12 @@ from .bundled_model import BundledModel
 from .design import Design, lay_out
 from .evaluate import ArmOutcome, EvaluationSettings, Job, long_tables
 from .folds import Split, persons_of
+from .further import further_tables
 from .known import known_cases
+from .metrics import THRESHOLDS
 from .result import EXCLUSION_COLUMNS, Result
 from .scoring import score
+from .subgroups import groups_of
 from .target import resolve_endpoint
 
 TABLE_COLUMNS = [
@@ -93,6 +96,9 @@ def evaluate_external(
     metrics, differences = score(
         long.predictions, [bundle.arm], settings.scoring, settings.seed, problems, {}, severest
     )
+    groups = groups_of(table, settings.scoring.subgroups, settings.scoring.subgroup_cuts)
+    levels = {model.endpoint: model.level for model, _, _ in judged}
+    further = further_tables(long.predictions, settings.scoring, settings.seed, severest, levels, groups)
     told = pd.DataFrame([_told(bundle, *item, bundle_sha256, known) for item in judged], columns=TABLE_COLUMNS)
     return Result(
         name=name,
@@ -126,7 +132,7 @@ def evaluate_external(
                 "left_out_known": int((known != "").sum()),
             },
         },
-        tables={"external": told, "novelty": _novelty(judged)},
+        tables=further | {"external": told, "novelty": _novelty(judged)},
     )
 
 
@@ -216,7 +222,8 @@ def _outcome(model: BundledModel, arm: str, x: np.ndarray[Any, np.dtype[np.float
     no_cases = np.empty(0, dtype=np.int64)
     nothing = OutOfFold(np.empty(0), no_cases, no_cases, ())
     fitted = FittedArm(
-        arm, model.features, model.fitted, model.threshold, model.thresholds,
+        arm, model.features, model.fitted, model.threshold,
+        thresholds={name: model.thresholds.get(name, np.nan) for name in THRESHOLDS},
         params=model.training.get("params", {}), inner_loss=float(model.training.get("inner_log_loss", np.nan)),
         persons=frozenset(), out_of_fold=nothing,
     )  # fmt: skip

@@ -13,13 +13,13 @@ from scipy.special import expit, logit
 
 from ..features.errors import EvaluationError, StudyError
 from ..features.table import FeatureTable
+from .arm import OutOfFold
 from .bundle import Bundle, person_hash
 from .bundled_model import BundledModel
 from .calibration import calibrate
 from .evaluate import EvaluationSettings
 from .external import Judged, apply_bundle, cohort_sha256
 from .folds import seed_of
-from .fusion import OutOfFold
 from .heldout import HeldOut
 from .intervals import bootstrap_weights
 from .known import hashed_contents
