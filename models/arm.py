@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..features.errors import LeakageError
 from ..features.table import ColumnName
+from .folds import Ints
 from .harmonise import Harmoniser
 from .learner import Array, Fitted, Params
 from .result import ARM_FAMILIES, ARMS
 from .rows import Rows
+
+
+class OutOfFold(NamedTuple):
+    """Log odds of the training cases that an inner fold held out, their truth, fold and persons, shape (n,) each."""
+
+    margin: Array
+    truth: Ints
+    fold: Ints
+    persons: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +45,9 @@ class FittedArm:
         The log loss there.
     persons : frozenset of str
         Whom it has seen.
+    out_of_fold : OutOfFold
+        What the chosen candidate said of the cases held out in the inner folds: it chose parameters and threshold, so
+        that it flatters a little.
     harmoniser : Harmoniser, optional
         What takes the effect of sites out of its features first.
     """
@@ -46,6 +60,7 @@ class FittedArm:
     params: Params
     inner_loss: float
     persons: frozenset[str]
+    out_of_fold: OutOfFold
     harmoniser: Harmoniser | None = None
 
     def held_out_margin(self, rows: Rows) -> Array:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,60 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..features.archive import require_safe_members
-from ..features.errors import ArchiveError, BundleError
-from ..features.table import ColumnName, FeatureTable
-from ..features.whole import write_whole
-from .blend import restorer
-from .design import IMAGE_FAMILIES
-from .explain import explain
-from .learner import Array, Fitted, probability
+from ..features.errors import BundleError
+from ..features.table import FeatureTable
+from .bundle_file import CARD, MANIFEST, read_bundle, sha256, write_bundle
+from .bundled_model import BundledModel
+from .learner import probability
 from .metrics import THRESHOLDS
 
-SCHEMA_VERSION = 1
-MANIFEST, SEAL = "manifest.json", "manifest.sha256"
-MAX_MEMBERS, MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 100, 256 * 2**20, 1024 * 2**20
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
+"""Versions of the schema that are read; what an older one lacks is absent in the bundle."""
 MACHINE_SETTINGS = ("device", "batch", "download")
 """Settings of a feature family that say where and how it runs, not what it gives."""
 BEYOND = 0.25
 """A value is out of range when it lies further beyond the training range than this share of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class BundledModel:
-    """The model of one endpoint.
-
-    Parameters
-    ----------
-    endpoint, title, positive, level : str
-        As in a Result's endpoints.
-    features : tuple of str
-        Columns it takes, in its order.
-    low, high : ndarray, shape (n_features,)
-        Range of each in training; NaN where it had no value.
-    threshold : float
-        Probability from which a case is called positive.
-    thresholds : mapping of str to float
-        Those that held a stated sensitivity in training; empty in a bundle that was stored before there were any.
-    learner : str
-        Part that fitted it and can restore it; ``blend`` for several models in one.
-    fitted : Fitted
-    training : mapping
-        Counts, chosen parameters and inner log loss.
-    """
-
-    endpoint: str
-    title: str
-    positive: str
-    level: str
-    features: tuple[str, ...]
-    low: Array
-    high: Array
-    threshold: float
-    thresholds: Mapping[str, float]
-    learner: str
-    fitted: Fitted
-    training: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +47,13 @@ class Bundle:
     record : mapping
         How it came about: versions, settings, extraction provenance with the hashes of network
         weights, the performance that an evaluation promised.
+    contents : frozenset of str
+        :func:`person_hash` of what the training cases hold: their pictures, their rows of features. It finds a
+        person who comes again under another id.
+    model_card : str
+        The model card as Markdown; empty where none was made.
+    schema_version : int
+        That of the file it was read from; it is stored in the newest.
     """
 
     arm: str
@@ -98,6 +63,9 @@ class Bundle:
     persons: frozenset[str]
     salt: str
     record: Mapping[str, Any] = field(default_factory=dict)
+    contents: frozenset[str] = frozenset()
+    model_card: str = ""
+    schema_version: int = SCHEMA_VERSION
 
     def predict(self, table: FeatureTable) -> pd.DataFrame:
         """Apply the models to new cases.
@@ -115,7 +83,8 @@ class Bundle:
             ``arm``, ``probability``, ``margin`` (log odds), ``threshold``, ``positive``,
             ``threshold_sens95`` and ``threshold_sens100`` (NaN where an older bundle has none), ``n_missing``
             (features without a value), ``n_out_of_range`` (values far outside the training range),
-            ``seen_in_training``, and ``note``: why there is no probability (NaN), or that most
+            ``ood_distance`` and ``ood`` (``""``, ``unusual``, ``far``, as :class:`~cemrad.models.novelty.Novelty`
+            tells them), ``seen_in_training``, and ``note``: why there is no probability (NaN), or that most
             features are missing.
 
         Raises
@@ -123,7 +92,7 @@ class Bundle:
         BundleError
             If columns are missing, or the table was extracted with other settings.
         """
-        self._check_extraction(table)
+        self.require_extraction(table)
         return pd.concat([self._predict(model, table) for model in self.models], ignore_index=True)
 
     def explain(self, table: FeatureTable) -> pd.DataFrame:
@@ -134,11 +103,11 @@ class Bundle:
         DataFrame
             ``endpoint``, ``arm``, ``case_id``, ``feature``, ``value``, ``shap``, ``base``, ``margin``.
         """
-        self._check_extraction(table)
+        self.require_extraction(table)
         parts = []
         for model in self.models:
-            x, usable = self._inputs(model, table)
-            shap, base = explain(model.fitted, x[usable])
+            x, usable = model.inputs(table)
+            shap, base = model.explain(x[usable])
             n = len(model.features)
             parts.append(
                 pd.DataFrame(
@@ -150,7 +119,7 @@ class Bundle:
                         "value": x[usable].ravel(),
                         "shap": shap.ravel(),
                         "base": base.repeat(n),
-                        "margin": model.fitted.margin(x[usable]).repeat(n),
+                        "margin": model.margin(x[usable]).repeat(n),
                     }
                 )
             )
@@ -158,29 +127,21 @@ class Bundle:
 
     def save(self, path: Path) -> None:
         """Write the bundle; the same bundle gives the same bytes."""
-        parts = {f"models/{at}.{_suffix(m.learner)}": m.fitted.state() for at, m in enumerate(self.models)}
-        endpoints = [
-            {
-                "endpoint": m.endpoint, "title": m.title, "positive": m.positive, "level": m.level,
-                "threshold": m.threshold, "thresholds": dict(m.thresholds),
-                "learner": m.learner, "file": name, "sha256": _sha256(state),
-                "features": list(m.features), "low": _plain(m.low), "high": _plain(m.high),
-                "training": dict(m.training),
-            }
-            for m, (name, state) in zip(self.models, parts.items(), strict=True)
-        ]  # fmt: skip
-        manifest = {
+        parts = {f"models/{at}.{m.suffix}": m.fitted.state() for at, m in enumerate(self.models)}
+        manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "arm": self.arm,
             "phantom": self.phantom,
-            "endpoints": endpoints,
+            "endpoints": [m.stated(name, parts[name]) for m, name in zip(self.models, parts, strict=True)],
             "extraction": dict(self.extraction),
-            "persons": {"salt": self.salt, "sha256": sorted(self.persons)},
+            "persons": {"salt": self.salt, "sha256": sorted(self.persons), "contents": sorted(self.contents)},
             "record": dict(self.record),
+            "model_card": None,
         }
-        text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
-        members = {MANIFEST: text, SEAL: _sha256(text).encode(), **parts}
-        write_whole(path.parent, {path.name: lambda unfinished: _write_members(unfinished, members)})
+        if self.model_card:
+            parts[CARD] = self.model_card.encode()
+            manifest["model_card"] = {"file": CARD, "sha256": sha256(parts[CARD])}
+        write_bundle(path, manifest, parts)
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
@@ -191,33 +152,44 @@ class Bundle:
         BundleError
             If it is not a bundle, is damaged, or was altered.
         """
-        members = _read_members(path)
-        text = members.get(MANIFEST, b"")
-        if _sha256(text).encode() != members.get(SEAL):
-            raise BundleError(f"{path.name}: {MANIFEST} was altered or is missing; get the bundle again")
+        manifest, members = read_bundle(path)
         try:
-            manifest = json.loads(text)
             version = manifest["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise BundleError(f"{path.name}: bundle schema {version}; this cemrad reads {SCHEMA_VERSION}")
+            if version not in READABLE:
+                known = " and ".join(map(str, READABLE))
+                raise BundleError(f"{path.name}: bundle schema {version}; this cemrad reads {known}")
             return cls(
                 arm=str(manifest["arm"]),
-                models=tuple(_restored(item, members, path.name) for item in manifest["endpoints"]),
+                models=tuple(BundledModel.restore(item, members, path.name) for item in manifest["endpoints"]),
                 extraction=dict(manifest["extraction"]),
                 phantom=bool(manifest["phantom"]),
                 persons=frozenset(manifest["persons"]["sha256"]),
                 salt=str(manifest["persons"]["salt"]),
                 record=dict(manifest["record"]),
+                contents=frozenset(manifest["persons"].get("contents", ())),
+                model_card=_card(manifest.get("model_card"), members, path.name),
+                schema_version=int(version),
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, BundleError):
                 raise
             raise BundleError(f"{path.name}: {MANIFEST} is not that of a bundle: {error!r}") from None
 
+    def require_extraction(self, table: FeatureTable) -> None:
+        """Raise BundleError where the table states that it was extracted with other settings or weights."""
+        trained, found = extraction_sha256(self.record.get("table", {})), extraction_sha256(table.provenance)
+        if trained and found and trained != found:
+            raise BundleError(
+                "the table was extracted with other settings or weights than the bundle's models were trained on; "
+                "extract it with the bundle's own settings, as `cemrad predict` does"
+            )
+
     def _predict(self, model: BundledModel, table: FeatureTable) -> pd.DataFrame:
-        x, usable = self._inputs(model, table)
-        margin = np.full(len(x), np.nan)
-        margin[usable] = model.fitted.margin(x[usable])
+        x, usable = model.inputs(table)
+        margin, distance = np.full((2, len(x)), np.nan)
+        margin[usable] = model.margin(x[usable])
+        if model.novelty is not None:
+            distance[usable] = model.novelty.distance(x[usable])
         span = BEYOND * (model.high - model.low)
         with np.errstate(invalid="ignore"):
             far = (x < model.low - span) | (x > model.high + span)
@@ -239,30 +211,12 @@ class Bundle:
                 **{f"threshold_{name}": model.thresholds.get(name, np.nan) for name in THRESHOLDS},
                 "n_missing": n_missing,
                 "n_out_of_range": far.sum(axis=1),
+                "ood_distance": distance,
+                "ood": "" if model.novelty is None else model.novelty.call(distance),
                 "seen_in_training": known,
                 "note": np.where(usable, doubt, "features.missing: no value that the model takes from an image block"),
             }
         )
-
-    def _inputs(self, model: BundledModel, table: FeatureTable) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """The model's features, and which cases have any value among those of every image block."""
-        _require_columns(model.features, table.values.columns.tolist())
-        x = table.values.reindex(columns=list(model.features)).to_numpy(dtype=np.float64)
-        families = {ColumnName.parse(name).family for name in model.features}.intersection(IMAGE_FAMILIES)
-        known = ~np.isnan(x)
-        usable = known.any(axis=1)
-        for family in sorted(families):
-            mine = [name.startswith(f"{family}:") for name in model.features]
-            usable &= known[:, mine].any(axis=1)
-        return x, usable
-
-    def _check_extraction(self, table: FeatureTable) -> None:
-        trained, found = extraction_sha256(self.record.get("table", {})), extraction_sha256(table.provenance)
-        if trained and found and trained != found:
-            raise BundleError(
-                "the table was extracted with other settings or weights than the bundle's models were trained on; "
-                "extract it with the bundle's own settings, as `cemrad predict` does"
-            )
 
 
 def person_hash(patient_id: str, salt: str) -> str:
@@ -281,7 +235,7 @@ def extraction_sha256(provenance: Mapping[str, Any]) -> str:
         return ""
     kept = {name: _what_counts(record) for name, record in families.items()}
     text = json.dumps([kept, provenance.get("mask_rules")], sort_keys=True, default=str)
-    return _sha256(text.encode())
+    return sha256(text.encode())
 
 
 def _what_counts(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,95 +250,10 @@ def _what_counts(record: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _require_columns(features: Sequence[str], columns: Sequence[str]) -> None:
-    """Every feature is a column, or its family is there and its whole picture is not."""
-    names = [ColumnName.parse(name) for name in columns]
-    families, pictures = {name.family for name in names}, {name[:2] for name in names}
-    there = set(columns)
-    absent = [
-        name
-        for name in features
-        if name not in there and ((key := ColumnName.parse(name)).family not in families or key[:2] in pictures)
-    ]
-    if absent:
-        shown = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if len(absent) > 10 else "")
-        raise BundleError(
-            f"the table lacks {len(absent)} columns of the model: {shown}; extract with the bundle's settings"
-        )
-
-
-def _read_members(path: Path) -> dict[str, bytes]:
-    """Contents of the archive's members, each and all together no larger than allowed."""
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise BundleError(f"{path.name}: not a regular file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            require_safe_members(archive, max_bytes=MAX_TOTAL_BYTES, max_members=MAX_MEMBERS)
-            return dict(_bounded(archive, archive.infolist(), path.name))
-    except ArchiveError as error:
-        raise BundleError(f"{path.name}: not what a bundle is: {error}") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BundleError(f"{path.name}: not a bundle, or a damaged one: {error}") from None
-    except OSError as error:
-        raise BundleError(f"{path.name}: cannot be read: {error.strerror}") from None
-
-
-def _bounded(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], where: str) -> Iterator[tuple[str, bytes]]:
-    for info in infos:
-        with archive.open(info) as member:
-            content = member.read(MAX_MEMBER_BYTES + 1)  # the stated size may lie
-        if len(content) > MAX_MEMBER_BYTES:
-            raise BundleError(f"{where}: larger than a bundle can be")
-        yield info.filename, content
-
-
-def _restored(item: Mapping[str, Any], members: Mapping[str, bytes], where: str) -> BundledModel:
-    state = members.get(str(item["file"]), b"")
-    if _sha256(state) != item["sha256"]:
-        raise BundleError(f"{where}: the model of {item['endpoint']} was altered or is missing; get the bundle again")
-    features = tuple(map(str, item["features"]))
-    fitted: Fitted = restorer(str(item["learner"])).restore(state)
-    if len(fitted.gains()) != len(features):
-        raise BundleError(f"{where}: the model of {item['endpoint']} does not take the {len(features)} features listed")
-    low, high = (np.array(item[name], dtype=np.float64) for name in ("low", "high"))
-    if not low.shape == high.shape == (len(features),):
-        raise BundleError(f"{where}: the ranges of {item['endpoint']} do not fit its {len(features)} features")
-    threshold = float(item["threshold"])
-    thresholds = {str(name): float(value) for name, value in item.get("thresholds", {}).items()}
-    for value in (threshold, *thresholds.values()):
-        if not 0 <= value <= 1:
-            raise BundleError(f"{where}: a threshold of {item['endpoint']} is {value}, not a probability")
-    return BundledModel(
-        endpoint=str(item["endpoint"]),
-        title=str(item["title"]),
-        positive=str(item["positive"]),
-        level=str(item["level"]),
-        features=features,
-        low=low,
-        high=high,
-        threshold=threshold,
-        thresholds=thresholds,
-        learner=str(item["learner"]),
-        fitted=fitted,
-        training=dict(item["training"]),
-    )
-
-
-def _suffix(learner: str) -> str:
-    return str(restorer(learner).SUFFIX)
-
-
-def _plain(values: Array) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _write_members(path: Path, members: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, content)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _card(stated: Mapping[str, str] | None, members: Mapping[str, bytes], where: str) -> str:
+    if stated is None:
+        return ""
+    text = members.get(str(stated["file"]), b"")
+    if sha256(text) != stated["sha256"]:
+        raise BundleError(f"{where}: the model card was altered or is missing; get the bundle again")
+    return text.decode("utf-8")

@@ -157,7 +157,8 @@ def evaluate(
         for arm, part in o.arms.items()
         if arm not in refused.get(o.job.design.name, {})
     ]
-    predictions = _frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept))
+    long = long_tables(kept)
+    predictions = long.predictions
     severest = {design.name: design.severest for design in designs}
     metrics, differences = score(predictions, arms, settings.scoring, settings.seed, problems, refused, severest)
     levels = {design.name: design.endpoint.target.level for design in designs}
@@ -168,13 +169,10 @@ def evaluate(
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),
-        predictions=predictions,
+        **long._asdict(),
         metrics=metrics,
         differences=differences,
         tables=tables,
-        chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
-        shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
-        shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
         exclusions=pd.concat(
             [part for d in designs for part in (d.exclusions, _never_held_out(d, splits.get(d.name)))],
             ignore_index=True,
@@ -342,6 +340,25 @@ def _unharmonised(outcomes: Iterable[FoldOutcome]) -> pd.DataFrame:
 
 def _told(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+
+
+class LongTables(NamedTuple):
+    """The tables of a Result that have rows per case, of the arms that stand."""
+
+    predictions: pd.DataFrame
+    chosen: pd.DataFrame
+    shap: pd.DataFrame
+    shap_base: pd.DataFrame
+
+
+def long_tables(kept: Sequence[tuple[Job, str, ArmOutcome]]) -> LongTables:
+    """What each arm of each fold said and why, as the tables of a Result."""
+    return LongTables(
+        predictions=_frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept)),
+        chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
+        shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
+        shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
+    )
 
 
 def _key(job: Job, arm: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ..features.errors import EvaluationError
 from ..features.settings import Settings, parse_settings
-from .arm import FittedArm
+from .arm import FittedArm, OutOfFold
 from .balance import Balance, fit_balanced
 from .blend import Blend, join
 from .folds import Ints, class_counts, inner_sides, seed_of
@@ -242,6 +242,10 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
         joined = _joined_out_of_fold(parts, margins, side)
     features = tuple(name for part in parts for name in part.features)
     chance = probability(joined[known])
+    number = np.zeros(len(truth), dtype=np.int64)
+    for at, fold in enumerate(side.folds):
+        number[fold.at] = at
+    persons = tuple(side.rows.persons[i] for i in np.flatnonzero(known))
     return FittedArm(
         arm=arm,
         features=features,
@@ -251,6 +255,7 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
         params=params,
         inner_loss=float(log_loss(truth[known], joined[known])),
         persons=frozenset(side.rows.persons),
+        out_of_fold=OutOfFold(joined[known], truth[known], number[known], persons),
         harmoniser=side.harmoniser.only(features) if side.harmoniser else None,
     )
 

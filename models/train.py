@@ -16,12 +16,16 @@ from ..features.table import FeatureTable
 from .arm import possible_arms
 from .blend import NAME as BLEND
 from .blend import Blend
-from .bundle import MACHINE_SETTINGS, Bundle, BundledModel, person_hash
+from .bundle import MACHINE_SETTINGS, Bundle, person_hash
+from .bundled_model import BundledModel
 from .design import Design, lay_out, resolve_endpoints
-from .endpoint import families
+from .endpoint import families, resolve_endpoint
 from .evaluate import EvaluationSettings
 from .folds import class_counts, seed_of
 from .fusion import fit_arms
+from .known import hashed_contents
+from .novelty import Novelty
+from .recalibrate import stated_calibration
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
@@ -37,6 +41,7 @@ def train(
     arm: str | None = None,
     extraction: Mapping[str, Any] | None = None,
     performance: Sequence[Mapping[str, Any]] = (),
+    pictures: Mapping[str, Sequence[str]] | None = None,
 ) -> Bundle:
     """Fit one arm on every labelled case, as in a fold of the evaluation but with nobody held out.
 
@@ -56,6 +61,9 @@ def train(
         the machine that it runs on.
     performance : sequence of mapping, optional
         Rows of an evaluation's metrics; those of the arm are stored in the bundle.
+    pictures : mapping of str to sequence of str, optional
+        Per case, what tells its pictures from all others, such as hashes of their files. Salted hashes of them are
+        stored in the bundle, so that a person is found again under another id.
 
     Raises
     ------
@@ -69,12 +77,16 @@ def train(
     settings = settings or EvaluationSettings()
     arm = _allowed(arm, table, settings)
     promised = [dict(row) for row in performance if row.get("arm") == arm]
-    models, seen, left_out, not_evaluated = [], set(), {}, {}
     found = resolve_endpoints(endpoints, labels)
+    wanted = {part.name: item for item in endpoints for part in resolve_endpoint(item, labels).expand()}
+    models: list[BundledModel] = []
+    seen: set[str] = set()
+    cases: set[str] = set()
+    left_out, not_evaluated = {}, {}
     for endpoint in found:
         design = lay_out(table, labels, endpoint, settings.same_person, [arm])
         try:
-            models.append(_fit(design, arm, settings))
+            models.append(_fit(design, arm, settings, wanted[design.name]))
         except EvaluationError as error:
             left_out[design.name] = str(error)
             LOG.warning("train: endpoint %s is left out: %s", design.name, error)
@@ -84,6 +96,7 @@ def train(
             not_evaluated[design.name] = why
             LOG.warning("train: the model of endpoint %s was not evaluated: %s", design.name, why)
         seen.update(table.cases.loc[design.cases.index, "patient_id"])
+        cases.update(design.cases.index)
     if not models:
         raise EvaluationError("; ".join(f"{name}: {why}" for name, why in left_out.items()))
     salt = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()[:32]
@@ -94,6 +107,7 @@ def train(
         phantom=bool(table.provenance.get("phantom", False)),
         persons=frozenset(person_hash(patient, salt) for patient in seen),
         salt=salt,
+        contents=hashed_contents(table.take(sorted(cases)), models, pictures or {}, salt),
         record={
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "settings": settings.model_dump(mode="json"),
@@ -156,7 +170,7 @@ def _portable(extraction: Mapping[str, Any]) -> dict[str, Any]:
     return {**extraction, "families": families} if families else dict(extraction)
 
 
-def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel:
+def _fit(design: Design, arm: str, settings: EvaluationSettings, wanted: str | Mapping[str, str]) -> BundledModel:
     rows = design.rows
     fitted, refused = fit_arms(rows, [arm], settings, seed_of(settings.seed, design.name, "final"))
     if arm in refused:
@@ -183,4 +197,12 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings) -> BundledModel
             "params": dict(model.params),
             "inner_log_loss": model.inner_loss,
         },
+        calibration=stated_calibration(
+            model.out_of_fold,
+            "predictions of inner folds",
+            settings.scoring.n_bootstrap,
+            seed_of(settings.seed, design.name, "calibration"),
+        ),
+        wanted=wanted if isinstance(wanted, str) else dict(wanted),
+        novelty=Novelty.fit(values, rows.persons, seed_of(settings.seed, design.name, "novelty")),
     )

@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,7 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..features.errors import CemradError, ClusterError, StudyError
-from .console import Log, leave_quietly, open_closed_streams, print_whatever
+from .bundle_commands import judge, predict, recalibrate, show
+from .console import Log, leave_quietly, print_whatever
+from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights
 
 app = typer.Typer(
     name="cemrad",
@@ -26,15 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-open_closed_streams()
-OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
-
-Source = Annotated[Path, typer.Argument(help="a study file, a manifest, a CDD-CESM folder, a feature table or a run")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for the results")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="worker processes")]
-Assign = Annotated[list[str] | None, typer.Option("--set", "-s", help="study key=value, repeatable: evaluation.seed=7")]
-Endpoint = Annotated[list[str] | None, typer.Option("--endpoint", "-e", help="endpoint, repeatable")]
-Weights = Annotated[str | None, typer.Option("--weights", help="deep weights: imagenet, random or a .safetensors file")]
+app.command()(predict)
+app.command()(recalibrate)
+app.command()(show)
 
 
 def main() -> None:
@@ -170,8 +166,20 @@ def evaluate(
     jobs: Jobs = None,
     weights: Weights = None,
     assign: Assign = None,
+    external: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="judge this bundle on the source, as it is")
+    ] = None,
+    leave_out_known: Annotated[
+        bool, typer.Option("--leave-out-known", help="with --external: leave out persons whom the bundle knows")
+    ] = False,
 ) -> None:
-    """Nested cross-validation, grouped by patient, of every arm and endpoint."""
+    """Nested cross-validation, grouped by patient, of every arm and endpoint; or one bundle on an external cohort."""
+    if external is not None:
+        run = judge(external, source, output, endpoint, leave_out_known, weights, assign, jobs)
+        _print_metrics(run)
+        _finish(run)
+    if leave_out_known:
+        raise StudyError("--leave-out-known goes with --external: only a bundle knows persons")
     run = _tabulated(source, endpoint, output, jobs, weights, assign)
     run.evaluate()
     run.report()
@@ -219,41 +227,6 @@ def train(
     path = run.train()
     OUT.print(escape(f"model: {path}"))
     _finish(run)
-
-
-@app.command()
-def predict(
-    bundle: Annotated[Path, typer.Argument(help="a .cemrad bundle")],
-    source: Source,
-    output: Output = None,
-    jobs: Jobs = None,
-    weights: Weights = None,
-    assign: Assign = None,
-) -> None:
-    """Apply a bundle to new cases, from their images."""
-    from ..models.bundle import Bundle
-    from .predict import predict as predict_cases
-    from .run import exit_code
-    from .source import open_source
-    from .study import read_cohort
-
-    loaded = Bundle.load(bundle)
-    study = open_source(source, tuple(assign or ()), jobs=jobs)
-    folder = output or Path("runs/predictions")
-    predictions, table = predict_cases(
-        loaded, read_cohort(study), folder, jobs=study.jobs, limits=study.limits, weights=weights
-    )
-    if loaded.phantom:
-        OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
-    OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {folder / 'predictions.csv'}"))
-    for count, what in (
-        (predictions["probability"].isna().sum(), "without a probability; the column note says why"),
-        (predictions["seen_in_training"].sum(), "of patients whom the model was trained on: no evidence of anything"),
-        ((predictions["n_out_of_range"] > 0).sum(), "with a value far outside the training range"),
-    ):
-        if count:
-            OUT.print(f"[yellow]{count} of {len(predictions)} predictions {what}[/]")
-    raise typer.Exit(exit_code(table))
 
 
 @app.command()
@@ -372,7 +345,7 @@ def _print_metrics(run: Any) -> None:
     OUT.print(table)
 
 
-def _finish(run: Any) -> None:
+def _finish(run: Any) -> NoReturn:
     states = run.table.failures["state"].value_counts()
     counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("failed", "skipped", "warned"))
     OUT.print(escape(f"{len(run.table.values)} cases, {run.table.values.shape[1]} features; rows: {counts}"))

@@ -7,6 +7,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from .cohort import Cohort
+from .store import contents
+
 COLUMNS = ("case_id", "picture", "image", "mask")
 _LONGEST_LINE = 100_000
 """What is longer was not written here: a disk may leave zeros behind a power cut."""
@@ -60,6 +63,33 @@ class InputLog:
             if file.tell() == 0:
                 csv.writer(file, lineterminator="\n").writerow(COLUMNS)
             csv.writer(file, lineterminator="\n").writerows(lines)
+
+
+def picture_hashes(path: Path, cohort: Cohort) -> dict[str, list[str]]:
+    """Hashes of what the pictures of each case hold: as the log says, or read now where it does not know the case.
+
+    Parameters
+    ----------
+    path : Path
+        Of an :class:`InputLog`; it need not be there.
+    cohort : Cohort
+        One that brings a table of features has no pictures.
+    """
+    logged: dict[str, list[str]] = {}
+    for (case_id, _), (image, _) in dict(_read(path)).items():
+        logged.setdefault(case_id, []).append(image)
+    return {
+        case.case_id: logged.get(case.case_id)
+        or [hashlib.sha256(pair[0].encode()).hexdigest() for pair in contents(case).values() if pair is not None]
+        for case in cohort.cases
+        if case.pictures
+    }
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:

@@ -79,7 +79,7 @@ def predict(
         raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
     if cohort.table is None and "families" not in bundle.record.get("table", {}):
         raise StudyError("the bundle was trained on a table of features; name such a table here, not images")
-    settings = parse_settings(FeatureSettings, _extraction(bundle, weights), where="bundle: extraction")
+    settings = parse_settings(FeatureSettings, extraction_of(bundle, weights), where="bundle: extraction")
     hold(folder)
     with shown_progress() as progress:
         store = Store(folder / STORE)
@@ -187,7 +187,7 @@ def with_clinical_columns(table: FeatureTable, needed: Sequence[str], known: Seq
     return replace(table, values=values, failures=pd.concat([table.failures, told], ignore_index=True))
 
 
-def _extraction(bundle: Bundle, weights: str | None) -> dict[str, Any]:
+def extraction_of(bundle: Bundle, weights: str | None) -> dict[str, Any]:
     """The bundle's extraction settings, with the weights from where they are here."""
     settings: dict[str, Any] = copy.deepcopy(dict(bundle.extraction))
     if weights is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,8 +19,10 @@ from ..features.whole import UNFINISHED, write_whole
 from ..models.bundle import Bundle
 from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
+from ..models.external import evaluate_external
 from ..models.result import TABLE, Result
 from ..models.train import train
+from ..reports.bundle_card import bundle_card
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
 from .audit import AUDIT_FILE, Audited, audit, audit_lightly, write_audit
@@ -29,7 +30,8 @@ from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
 from .gallery import gather_crops
-from .inputs import InputLog
+from .inputs import InputLog, file_sha256, picture_hashes
+from .ledger import count_opening
 from .lock import NAME as LOCK
 from .lock import hold, require_held
 from .means import Effort, Engine, Means
@@ -61,6 +63,8 @@ class Run:
         What the study's reader found.
     labels : DataFrame
         Labels as stated, by case id.
+    external : dict
+        Which bundle is judged here; empty for a run that evaluates models of its own.
     """
 
     study: Study
@@ -71,9 +75,10 @@ class Run:
     times_s: dict[str, float] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
+    external: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, study: Study, *, replace: bool = False) -> Run:
+    def start(cls, study: Study, *, replace: bool = False, external: Mapping[str, Any] | None = None) -> Run:
         """Read the cohort and claim the folder; what an earlier run of the same study made of it goes.
 
         Its store of results stays: what did not change is not computed again.
@@ -83,6 +88,8 @@ class Run:
         study : Study
         replace : bool
             Also let the run of another study go.
+        external : mapping, optional
+            The bundle that is judged here.
 
         Raises
         ------
@@ -108,7 +115,7 @@ class Run:
         for name in (*OUTPUTS, *(path.name for path in folder.glob(f"{TABLE}*.parquet"))):
             (folder / name).unlink(missing_ok=True)
             (folder / name).with_name(f"{UNFINISHED}{Path(name).name}").unlink(missing_ok=True)
-        run = cls(study, cohort, cohort.labels(), commands=[_command()])
+        run = cls(study, cohort, cohort.labels(), commands=[_command()], external=dict(external or {}))
         run.write_record()
         return run
 
@@ -186,20 +193,43 @@ class Run:
                 table, self.labels, study.endpoints, study.evaluation,
                 jobs=study.jobs, progress=progress, name=study.name,
             )  # fmt: skip
-            shown = shown_cases(result, study.report)
-            result = replace(
-                result,
-                phantom=self.cohort.phantom,
-                cohort=self._cohort_facts(),
-                crops=gather_crops(self.cohort, shown, study.features.mask_rules),
-                provenance=result.provenance | {"versions": versions(), "extraction": table.provenance},
-            )
+            result = self._with_facts(replace(result, phantom=self.cohort.phantom))
             if study.evaluation.audit:
                 found = audit_lightly(Audited(study, self.cohort, self.labels, table, result))
                 result = replace(result, tables={**result.tables, **found})
-            result.save(study.output)
+            return self._keep(result)
+
+    def judge(self, bundle: Bundle, path: Path, endpoints: Sequence[str], *, leave_out_known: bool) -> Result:
+        """Judge the bundle of a file on this cohort, count that in its ledger, and write the result."""
+        table = self._need_table()
+        study = self.study
+        with self._stage("evaluate"):
+            result = evaluate_external(
+                bundle, table, self.labels, study.evaluation,
+                bundle_sha256=self.external["bundle_sha256"], endpoints=endpoints, leave_out_known=leave_out_known,
+                pictures=picture_hashes(study.output / INPUTS, self.cohort), name=study.name,
+            )  # fmt: skip
+            told = result.provenance["external"]
+            opened = count_opening(path, study.output, told["bundle_sha256"], told["cohort_sha256"], len(table.values))
+            provenance = result.provenance | {"external": told | {"bundle": path.name} | opened}
+            phantom = result.phantom or self.cohort.phantom
+            return self._keep(self._with_facts(replace(result, phantom=phantom, provenance=provenance)))
+
+    def _keep(self, result: Result) -> Result:
         self.result = result
+        result.save(self.study.output)
         return result
+
+    def _with_facts(self, result: Result) -> Result:
+        """The result with what only the pipeline knows."""
+        table, study = self._need_table(), self.study
+        shown = shown_cases(result, study.report)
+        return replace(
+            result,
+            cohort=self._cohort_facts(),
+            crops=gather_crops(self.cohort, shown, study.features.mask_rules),
+            provenance=result.provenance | {"versions": versions(), "extraction": table.provenance},
+        )
 
     def audit(self, *, thorough: bool = False) -> pd.DataFrame:
         """Every check of the leak audit; writes ``audit.json``, the result with the audit in it, and the report.
@@ -231,8 +261,9 @@ class Run:
             bundle = train(
                 table, self.labels, study.endpoints, study.evaluation,
                 arm=study.train.arm, extraction=study.features.model_dump(mode="json"),
-                performance=self._performance(),
+                performance=self._performance(), pictures=picture_hashes(study.output / INPUTS, self.cohort),
             )  # fmt: skip
+            bundle = replace(bundle, model_card=bundle_card(bundle, study.name))
             path = study.output / "model" / "model.cemrad"
             path.parent.mkdir(exist_ok=True)
             bundle.save(path)
@@ -262,6 +293,7 @@ class Run:
             "study": self.study.model_dump(mode="json"),
             "commands": self.commands,
             "phantom": self.cohort.phantom,
+            "external": self.external,
             "versions": versions(),
             "counts": self._counts(),
             "times_s": {name: round(value, 2) for name, value in self.times_s.items()},
@@ -269,7 +301,7 @@ class Run:
             "extraction": {} if self.table is None else self.table.provenance,
             "splits": {} if self.result is None else self.result.folds,
             "sha256": {
-                str(path.relative_to(folder)): _sha256(path)
+                str(path.relative_to(folder)): file_sha256(path)
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
                 and path.name != RECORD
@@ -402,8 +434,3 @@ def _is_left_over(path: Path) -> bool:
 
 def _command() -> str:
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

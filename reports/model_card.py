@@ -14,6 +14,12 @@ from .numbers import compact, counted, fixed, interval
 from .template import visible
 from .words import arm_title, metric_title
 
+INTENDED_USE = (
+    "Research on contrast-enhanced mammography: estimating an outcome of a lesion that has already been found and "
+    "outlined, from radiomics and deep features of its low-energy and recombined images. Not for diagnosis, "
+    "screening, triage or treatment decisions, nor for lesions outlined in another way than those of the cohort."
+)
+
 
 def write_model_card(result: Result, path: Path) -> Path:
     """Write the model card of an evaluation.
@@ -74,11 +80,7 @@ def _head(facts: Facts) -> Iterator[str]:
     yield ""
     yield "## Intended use"
     yield ""
-    yield (
-        "Research on contrast-enhanced mammography: estimating an outcome of a lesion that has already been found and "
-        "outlined, from radiomics and deep features of its low-energy and recombined images. Not for diagnosis, "
-        "screening, triage or treatment decisions, nor for lesions outlined in another way than those of the cohort."
-    )
+    yield INTENDED_USE
     yield ""
 
 
@@ -160,6 +162,7 @@ _HELD_OUT = {
     "date": "Judged on patients seen later than those whom the models learned from, of the same cohort.",
     "column": "Judged on a stated part of the cohort that the models did not learn from.",
     "share": "Judged on one random part of one cohort. No external validation is part of this evaluation.",
+    "external": "An external evaluation: a bundle trained elsewhere, as it is, on a cohort that it has not seen.",
 }
 """How far the figures reach, by the kind of split."""
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.features.errors import BundleError, EvaluationError
-from cemrad.models.bundle import MANIFEST, SEAL, Bundle, _sha256, extraction_sha256
+from cemrad.models.bundle import Bundle, extraction_sha256
+from cemrad.models.bundle_file import MANIFEST, SEAL, sha256
 from cemrad.models.evaluate import evaluate
 from cemrad.models.intervals import heldout_auc
 from cemrad.models.learners import SHELF as LEARNERS
@@ -55,7 +56,7 @@ def _remanifest(path, change):
         manifest = json.loads(archive.read(MANIFEST))
     change(manifest)
     text = json.dumps(manifest).encode()
-    _rewrite(path, **{MANIFEST: text, SEAL: _sha256(text).encode()})
+    _rewrite(path, **{MANIFEST: text, SEAL: sha256(text).encode()})
 
 
 @pytest.mark.parametrize("learner", LEARNERS.names())
@@ -277,9 +278,9 @@ def test_a_pickle_under_another_name_is_refused_and_not_run(stored, tmp_path, wh
     else:
         _rewrite(stored, **{where: attack})
         if sealed and where == MANIFEST:
-            _rewrite(stored, **{SEAL: _sha256(attack).encode()})
+            _rewrite(stored, **{SEAL: sha256(attack).encode()})
         elif sealed:
-            _remanifest(stored, lambda manifest: manifest["endpoints"][0].update(sha256=_sha256(attack)))
+            _remanifest(stored, lambda manifest: manifest["endpoints"][0].update(sha256=sha256(attack)))
     with pytest.raises(BundleError):
         Bundle.load(stored)
     assert not canary.exists()
@@ -363,7 +364,7 @@ def _restate(path, change):
     change(model["learner"]["gradient_booster"]["model"]["trees"][0])
     state = bytes(xgb.Booster(model_file=bytearray(json.dumps(model).encode())).save_raw("ubj"))
     _rewrite(path, **{"models/0.ubj": state})
-    _remanifest(path, lambda manifest: manifest["endpoints"][0].update(sha256=_sha256(state)))
+    _remanifest(path, lambda manifest: manifest["endpoints"][0].update(sha256=sha256(state)))
 
 
 def _set(name, value):
@@ -385,13 +386,13 @@ def test_a_tree_that_points_out_of_bounds_is_refused(stored, change):
 
 def test_a_manifest_that_is_nested_too_deeply_is_refused(stored):
     text = b"[" * 200_000 + b"]" * 200_000
-    _rewrite(stored, **{MANIFEST: text, SEAL: _sha256(text).encode()})
+    _rewrite(stored, **{MANIFEST: text, SEAL: sha256(text).encode()})
     with pytest.raises(BundleError, match="not that of a bundle"):
         Bundle.load(stored)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(stored, monkeypatch):
-    monkeypatch.setattr("cemrad.models.bundle.MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("cemrad.models.bundle_file.MAX_MEMBER_BYTES", 1000)
     with pytest.raises(BundleError, match="larger than a bundle can be"):
         Bundle.load(stored)
     blob = io.BytesIO()

@@ -81,7 +81,7 @@ def test_c20_the_members_together_have_a_cap(tmp_path, monkeypatch, reader):
     noise = np.random.default_rng(1).bytes(5000)
     _zip(tmp_path / name, [("a.bin", noise), ("b.bin", noise)], keep=keep)
     monkeypatch.setattr("cemrad.pipeline.text_table.MAX_TABLE_BYTES", 12_000)
-    monkeypatch.setattr("cemrad.models.bundle.MAX_TOTAL_BYTES", 9_000)
+    monkeypatch.setattr("cemrad.models.bundle_file.MAX_TOTAL_BYTES", 9_000)
     with pytest.raises(error, match=r"at most \d+ are read|larger than 12000 bytes"):
         read_it(tmp_path / name)
 

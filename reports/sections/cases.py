@@ -30,7 +30,8 @@ def render(facts: Facts, result: Result) -> Markup:
         }
         for case in facts.cases
     ]
-    return fill("cases.html.j2", facts=facts, parts=parts, probability_track=probability_track)
+    external = {item.key for item in facts.endpoints if item.folds.get("by") == "external"}
+    return fill("cases.html.j2", facts=facts, parts=parts, probability_track=probability_track, external=external)
 
 
 def _first(case: CaseFacts) -> int:
