@@ -197,6 +197,7 @@ class Bundle:
         chance = np.where(usable, probability(margin), np.nan)
         n_missing = np.isnan(x).sum(axis=1)
         doubt = np.where(n_missing > x.shape[1] / 2, "features.missing: over half of the features have no value", "")
+        doubt = np.where(model.unharmonised(table), "harmonise.unseen: as it is, its site was not trained on", doubt)
         return pd.DataFrame(
             {
                 "case_id": table.values.index.to_numpy(dtype=object),

@@ -14,6 +14,7 @@ from .blend import restorer
 from .bundle_file import sha256
 from .design import IMAGE_FAMILIES
 from .explain import explain
+from .harmonise import Harmoniser, sites_of
 from .learner import Array, Fitted
 from .novelty import Novelty
 
@@ -47,6 +48,8 @@ class BundledModel:
         What tells how far a case is from the training cases; None in bundles of schema 1.
     line : tuple of float
         Intercept and slope of a recalibration: the margin is intercept + slope x that of the learner.
+    harmoniser : Harmoniser or None
+        What takes the effect of a case's site out of its features first.
     """
 
     endpoint: str
@@ -65,6 +68,7 @@ class BundledModel:
     calibration: Mapping[str, Any] | None = None
     novelty: Novelty | None = None
     line: tuple[float, float] = (0.0, 1.0)
+    harmoniser: Harmoniser | None = None
 
     def margin(self, x: Array) -> Array:
         """Log odds, shape (n,), of features (n, n_features); recalibrated where the model was."""
@@ -85,6 +89,8 @@ class BundledModel:
         ------
         BundleError
             If columns are missing.
+        EvaluationError
+            If features are harmonised for a site, and a case has none or one that was not trained on.
         """
         _require_columns(self.features, table.values.columns.tolist())
         x = table.values.reindex(columns=list(self.features)).to_numpy(dtype=np.float64)
@@ -94,7 +100,13 @@ class BundledModel:
         for family in sorted(families):
             mine = [name.startswith(f"{family}:") for name in self.features]
             usable &= known[:, mine].any(axis=1)
-        return x, usable
+        return (self.harmoniser.apply_to(x, self.features, table) if self.harmoniser else x), usable
+
+    def unharmonised(self, table: FeatureTable) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which cases are predicted as they are although features are harmonised, as their site was not trained on."""
+        if self.harmoniser is None:
+            return np.zeros(len(table.values), dtype=bool)
+        return self.harmoniser.passed(sites_of(table.cases, self.harmoniser.settings.column))
 
     @property
     def suffix(self) -> str:
@@ -112,6 +124,7 @@ class BundledModel:
             "training": dict(self.training), "wanted": self.wanted, "calibration": self.calibration,
             "novelty": None if self.novelty is None else self.novelty.state(),
             "line": {"intercept": intercept, "slope": slope},
+            "harmoniser": None if self.harmoniser is None else self.harmoniser.stated(),
         }  # fmt: skip
 
     @classmethod
@@ -136,6 +149,7 @@ class BundledModel:
         for value in (threshold, *thresholds.values()):
             if not 0 <= value <= 1:
                 raise BundleError(f"{where}: a threshold of {item['endpoint']} is {value}, not a probability")
+        harmoniser = item.get("harmoniser")
         novelty, stated = item.get("novelty"), item.get("line", {"intercept": 0.0, "slope": 1.0})
         line = float(stated["intercept"]), float(stated["slope"])
         if not (np.isfinite(line).all() and line[1] > 0):
@@ -157,6 +171,7 @@ class BundledModel:
             calibration=item.get("calibration"),
             novelty=None if novelty is None else Novelty.restore(novelty, len(features)),
             line=line,
+            harmoniser=None if harmoniser is None else Harmoniser.restore(harmoniser, features),
         )
 
 

@@ -232,7 +232,9 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
         values = model.inputs(new)
         outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
     harmonisers = [part.fitted.harmoniser for part in outcomes.values() if part.fitted.harmoniser]
-    passed = np.flatnonzero(np.logical_or.reduce([item.passed(new) for item in harmonisers])) if harmonisers else ()
+    passed = (
+        np.flatnonzero(np.logical_or.reduce([item.passed(new.sites) for item in harmonisers])) if harmonisers else ()
+    )
     return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -11,11 +12,12 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from ..features.clinical import NAME as CLINICAL
-from ..features.errors import EvaluationError
-from ..features.settings import Settings
-from ..features.table import ColumnName
-from .combat import MIN_PER_SITE, Combat
+from ..features.errors import BundleError, EvaluationError
+from ..features.settings import Settings, parse_settings
+from ..features.table import ColumnName, FeatureTable
+from .combat import MIN_PER_SITE, Combat, restore
 from .folds import Ints
+from .learner import Array
 from .rows import Rows
 
 Block = Literal["radiomics", "deep"]
@@ -96,17 +98,48 @@ class Harmoniser:
         EvaluationError
             For a site that was not fitted, unless it shall pass as it is.
         """
-        x = rows.x.copy()
         covariates = _covariates(rows, self.settings)
-        for family, combat in self.parts.items():
-            at = rows.places(self.columns[family])
-            x[:, at] = combat.apply(x[:, at], rows.sites, covariates, unseen=unseen or self.settings.unseen)
-        return replace(rows, x=x)
+        return replace(rows, x=self._without_site(rows.x, rows.places, rows.sites, covariates, unseen))
 
-    def passed(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Cases that pass as they are, as their site was not fitted, shape (n_cases,)."""
-        known = [combat.known(rows.sites) for combat in self.parts.values()]
-        return ~np.logical_and.reduce(known) if known else np.zeros(len(rows.y), dtype=bool)
+    def apply_to(self, x: Array, features: Sequence[str], table: FeatureTable) -> Array:
+        """Features (n, n_features) of new cases without the effect of their site.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, n_features)
+        features : sequence of str
+            Names of its columns, those that the harmoniser was reduced to.
+        table : FeatureTable
+            Of the same cases: their sites and covariates.
+
+        Raises
+        ------
+        EvaluationError
+            As :meth:`apply`, or if the cases have no such column or it is empty.
+        """
+        at = {name: place for place, name in enumerate(features)}
+        covariates = table.values.reindex(columns=list(self.settings.covariates))
+        sites = sites_of(table.cases, self.settings.column)
+        return self._without_site(x, lambda names: [at[name] for name in names], sites, covariates, None)
+
+    def _without_site(
+        self,
+        x: Array,
+        places: Callable[[Sequence[str]], list[int]],
+        sites: Sequence[str],
+        covariates: pd.DataFrame | None,
+        unseen: Literal["error", "pass"] | None,
+    ) -> Array:
+        found = x.copy()
+        for family, combat in self.parts.items():
+            at = places(self.columns[family])
+            found[:, at] = combat.apply(x[:, at], sites, covariates, unseen=unseen or self.settings.unseen)
+        return found
+
+    def passed(self, sites: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which cases of these sites pass as they are, as their site was not fitted, shape (n_cases,)."""
+        known = [combat.known(sites) for combat in self.parts.values()]
+        return ~np.logical_and.reduce(known) if known else np.zeros(len(sites), dtype=bool)
 
     def only(self, features: Sequence[str]) -> Self:
         """The part that these features need."""
@@ -118,6 +151,27 @@ class Harmoniser:
                 columns[family] = tuple(names[i] for i in at)
                 parts[family] = _of(self.parts[family], at)
         return replace(self, columns=columns, parts=parts)
+
+    def stated(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        parts = {family: json.loads(combat.state()) for family, combat in self.parts.items()}
+        return {"settings": self.settings.model_dump(mode="json"), "columns": dict(self.columns), "parts": parts}
+
+    @classmethod
+    def restore(cls, item: Mapping[str, Any], features: Sequence[str]) -> Self:
+        """What :meth:`stated` gave, of a model with these features.
+
+        Raises
+        ------
+        BundleError
+            If the parts do not fit together.
+        """
+        columns = {str(family): tuple(map(str, names)) for family, names in item["columns"].items()}
+        parts = {str(family): restore(json.dumps(part).encode()) for family, part in item["parts"].items()}
+        fits = set(columns) == set(parts) and all(len(parts[name].level) == len(columns[name]) for name in parts)
+        if not fits or not {name for names in columns.values() for name in names} <= set(features):
+            raise BundleError("a harmonisation does not fit the features of its model; the bundle is damaged")
+        return cls(parse_settings(HarmoniseSettings, item["settings"], where="bundle: harmonise"), columns, parts)
 
 
 def _of(combat: Combat, at: Ints) -> Combat:

@@ -84,7 +84,7 @@ def train(
     cases: set[str] = set()
     left_out, not_evaluated = {}, {}
     for endpoint in found:
-        design = lay_out(table, labels, endpoint, settings.same_person, [arm])
+        design = lay_out(table, labels, endpoint, settings.same_person, [arm], settings.site_column)
         try:
             models.append(_fit(design, arm, settings, wanted[design.name]))
         except EvaluationError as error:
@@ -205,4 +205,5 @@ def _fit(design: Design, arm: str, settings: EvaluationSettings, wanted: str | M
         ),
         wanted=wanted if isinstance(wanted, str) else dict(wanted),
         novelty=Novelty.fit(values, rows.persons, seed_of(settings.seed, design.name, "novelty")),
+        harmoniser=model.harmoniser,
     )

@@ -8,8 +8,8 @@ from cemrad.models.audit import check_garbage, check_planted, fold_pipeline
 from cemrad.models.audit_null import check_noise, check_permuted, check_views, deal_folds, signatures
 from cemrad.models.audit_study import Depth, audit_pipeline
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings
-from cemrad.models.target import resolve_endpoint
 
 from . import leaky_pipelines as leaky
 

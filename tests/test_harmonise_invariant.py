@@ -3,14 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from cemrad.features.errors import EvaluationError, LeakageError
+from cemrad.features.errors import BundleError, EvaluationError, LeakageError
+from cemrad.models.bundle import Bundle
 from cemrad.models.combat import Combat
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings, Job, evaluate, run_fold
-from cemrad.models.folds import split
+from cemrad.models.folds import seed_of, split
+from cemrad.models.fusion import fit_arms
 from cemrad.models.harmonise import Harmoniser, HarmoniseSettings
-from cemrad.models.target import resolve_endpoint
+from cemrad.models.train import train
 
 FEW = {"n_rounds": [20], "max_depth": [2]}
 
@@ -139,3 +143,33 @@ def test_a_case_without_a_site_is_an_error(cohort):
             replace(table, cases=table.cases.assign(site=holes)), labels, ["malignancy"],
             _settings(harmonise={"column": "site"}),
         )  # fmt: skip
+
+
+def test_a_bundle_harmonises_new_cases_by_what_it_learned(cohort, tmp_path):
+    table, labels = cohort
+    settings = _settings(harmonise={"column": "site", "covariates": ["age"], "unseen": "pass"})
+    made = train(table, labels, ["malignancy"], settings, arm="fused+clinical")
+    made.save(tmp_path / "m.cemrad")
+    again = Bundle.load(tmp_path / "m.cemrad")
+    first, second = made.predict(table), again.predict(table)
+    pd.testing.assert_frame_equal(first, second)
+    rows = _job(table, labels, settings).design.rows
+    fitted = fit_arms(rows, ["fused+clinical"], settings, seed_of(settings.seed, "malignancy", "final"))[0]
+    direct = fitted["fused+clinical"].model.margin(fitted["fused+clinical"].inputs(rows))
+    kept = first.set_index("case_id").loc[list(rows.case_ids)]
+    np.testing.assert_array_equal(kept["margin"], direct)
+    moved = table.cases.assign(site=["C", *table.cases["site"].iloc[1:]])
+    told = again.predict(replace(table, cases=moved))
+    assert told["note"].str.startswith("harmonise.unseen").tolist() == [True] + [False] * (len(told) - 1)
+    with pytest.raises(EvaluationError, match="no column 'site'"):
+        again.predict(replace(table, cases=table.cases.drop(columns="site")))
+
+
+@pytest.mark.parametrize("damage", [{"columns": {"radiomics": ["radiomics:RC_CC:x"]}}, {"parts": {}}])
+def test_a_damaged_harmonisation_is_refused(cohort, damage):
+    rows = _job(*cohort, _settings(harmonise={"column": "site"})).design.rows
+    features = [rows.columns[i] for i in rows.block("radiomics")[:3]]
+    stated = Harmoniser.fit(rows, HarmoniseSettings(column="site")).only(features).stated()
+    assert Harmoniser.restore(stated, features).stated() == stated
+    with pytest.raises(BundleError):
+        Harmoniser.restore(stated | damage, features)

@@ -16,10 +16,10 @@ from cemrad.models.audit_null import (
     signatures,
 )
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings
 from cemrad.models.folds import seed_of
 from cemrad.models.rows import Rows
-from cemrad.models.target import resolve_endpoint
 from scipy import stats
 
 LIGHT = {"learner": "logistic", "n_candidates": 1}
