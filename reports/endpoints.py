@@ -17,6 +17,15 @@ from .explanation import Explanation
 from .words import arm_title
 
 LEVELS = ("lesion", "breast", "patient")
+PREDICTIVE = ("ppv", "npv", "f1", "balanced_accuracy")
+METRIC_GROUPS = {
+    "": "",
+    "Predictive values": "",
+    "Threshold fixed in training for 95 % sensitivity": "_at_sens95",
+    "Threshold fixed in training for 100 % sensitivity": "_at_sens100",
+}
+"""Headings of a table's parts, each with what the names of its metrics hold."""
+MOST_P = 0.05
 NO_DISCRIMINATION = 0.5
 """AUC that chance gives where each patient has one unit."""
 
@@ -48,6 +57,8 @@ class Difference:
     low: float
     high: float
     method: str
+    p: float = math.nan
+    p_holm: float = math.nan
 
     @property
     def estimable(self) -> bool:
@@ -56,10 +67,11 @@ class Difference:
 
     @property
     def reading(self) -> str:
-        """Which arm the interval favours, if either: a lower Brier score is the better one."""
+        """Which arm the interval favours, if either, and whether that holds among all comparisons."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low <= 0 <= self.high:
             return "no difference shown"
-        return f"{arm_title(self.arm if (self.low > 0) != (self.metric == 'brier') else self.reference)} is better"
+        better = f"{arm_title(self.arm if (self.low > 0) != (self.metric == 'brier') else self.reference)} is better"
+        return f"{better}, not after Holm" if self.p_holm >= MOST_P else better
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,15 @@ class LevelFacts:
     def metrics(self) -> list[str]:
         """Metrics that any arm has, in order of appearance."""
         return list(dict.fromkeys(metric for estimates in self.arms.values() for metric in estimates))
+
+    @property
+    def metric_groups(self) -> list[tuple[str, list[str]]]:
+        """Metrics by what they are read for, each with a heading; the first stands open."""
+        found: dict[str, list[str]] = {title: [] for title in METRIC_GROUPS}
+        for metric in self.metrics:
+            at = next((title for title, known in METRIC_GROUPS.items() if known in metric and known), "")
+            found["Predictive values" if metric in PREDICTIVE else at].append(metric)
+        return [(title, metrics) for title, metrics in found.items() if metrics]
 
     @property
     def methods(self) -> list[tuple[str, list[str]]]:
@@ -224,6 +245,7 @@ def _levels(result: Result, key: str) -> tuple[LevelFacts, ...]:
             Difference(
                 str(row.arm), str(row.reference), str(row.metric),
                 float(row.difference), float(row.low), float(row.high), str(row.method),
+                float(row.p), float(row.p_holm),
             )
             for row in _records(differences[differences["level"] == level])
         )  # fmt: skip

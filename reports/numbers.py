@@ -91,6 +91,19 @@ def percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
+def p_value(p: float) -> str:
+    """A p-value with three decimals; NaN is no test.
+
+    Examples
+    --------
+    >>> p_value(0.0421), p_value(0.00002), p_value(float("nan"))
+    ('0.042', '< 0.001', 'no test')
+    """
+    if math.isnan(p):
+        return "no test"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def counted(n: int, one: str, many: str = "") -> str:
     """A count with its noun.
 

@@ -60,6 +60,7 @@ def _environment() -> Environment:
         "compact": numbers.compact,
         "exact": numbers.exact,
         "percent": numbers.percent,
+        "p_value": numbers.p_value,
         "counted": numbers.counted,
         "feature_words": words.feature_words,
         "picture_words": words.picture_words,

@@ -27,6 +27,20 @@ METRIC_TITLES = {
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "brier": "Brier",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "f1": "F1",
+    "balanced_accuracy": "Balanced accuracy",
+    **{
+        f"{metric}_at_{name}": f"{title} ({share})"
+        for name, share in (("sens95", "95 %"), ("sens100", "100 %"))
+        for metric, title in (
+            ("sensitivity", "Sensitivity"),
+            ("specificity", "Specificity"),
+            ("biopsies_avoided", "Spared per 100"),
+            ("cancers_missed", "Missed per 100"),
+        )
+    },
 }
 AGGREGATE_WORDS = {
     "max": "the highest probability of its lesions",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from cemrad.features.crop import Crop
 from cemrad.features.failure import Failure, failures_frame
+from cemrad.models.further import further_tables
 from cemrad.models.metrics import METRICS
 from cemrad.models.rates import PER_100
 from cemrad.models.result import (
@@ -23,6 +24,7 @@ from cemrad.models.result import (
     SHAP_COLUMNS,
     Result,
 )
+from cemrad.models.scoring import ScoringSettings
 
 N_CASES, N_FOLDS = 40, 5
 PICTURES = ("LE_CC", "RC_CC", "LE_MLO", "RC_MLO")
@@ -55,11 +57,16 @@ def make_result(seed: int = 0, *, signal: float = 0.7, phantom: bool = False, **
         for name, frame in _one_arm(rng, cases, endpoint, arm, truth[endpoint], signal).items():
             long[name].append(frame)
     tables = {name: pd.concat(frames, ignore_index=True) for name, frames in long.items()}
+    scoring = ScoringSettings(n_bootstrap=100, subgroups=("vendor",), subgroup_patients=5)
+    levels = {key: stated["level"] for key, stated in ENDPOINTS.items()}
+    nothing = {key: {} for key in ENDPOINTS}
+    further = further_tables(tables["predictions"], scoring, seed, nothing, levels, cases[["vendor"]])
     metrics, differences = _estimates(rng, signal, {key: int(values.sum()) for key, values in truth.items()})
     fields: dict[str, Any] = {
         "name": "Phantom demo study",
         "phantom": phantom,
         **tables,
+        "tables": further,
         "metrics": metrics,
         "differences": differences,
         "exclusions": pd.DataFrame(

@@ -13,8 +13,9 @@ from cemrad.features.failure import Failure, failures_frame
 from cemrad.models.result import Result
 from cemrad.reports.facts import gather_facts
 from cemrad.reports.model_card import model_card
-from cemrad.reports.numbers import fixed
+from cemrad.reports.numbers import exact, fixed, interval
 from cemrad.reports.page import ReportSettings, render_page, write_report
+from cemrad.reports.sections.decision_curve import AT
 from cemrad.reports.template import visible
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,13 +156,18 @@ def test_hostile_text_stays_text_in_the_model_card():
 
 def _triples(frame: pd.DataFrame, first: str) -> Counter:
     rows = frame[frame[first].notna()]
-    return Counter((float(a), float(b), float(c)) for a, b, c in rows[[first, "low", "high"]].to_numpy())
+    return Counter(tuple(map(exact, map(float, row))) for row in rows[[first, "low", "high"]].to_numpy())  # NaN too
 
 
 def test_every_metric_and_difference_is_printed_as_the_result_holds_it(result, page):
     cells = [e for e in page.all("td") if "data-low" in e.attributes]
-    found = Counter(tuple(float(e.attributes[f"data-{key}"]) for key in ("value", "low", "high")) for e in cells)
-    assert found == _triples(result.metrics, "estimate") + _triples(result.differences, "difference")
+    found = Counter(tuple(e.attributes[f"data-{key}"] for key in ("value", "low", "high")) for e in cells)
+    tables = {name: rows[rows["level"] == "lesion"] for name, rows in result.tables.items()}
+    curve = tables["decision_curve"][lambda rows: rows["threshold"].isin(AT) & (rows["arm"] != "none")]
+    groups = tables["subgroups"].rename(columns={"auc_low": "low", "auc_high": "high"})
+    expected = _triples(result.metrics, "estimate") + _triples(result.differences, "difference")
+    expected += _triples(tables["calibration"], "estimate") + _triples(curve, "net_benefit")
+    assert found == expected + _triples(groups, "auc")
 
 
 def test_every_printed_number_is_its_exact_value_rounded(page):
@@ -174,8 +180,7 @@ def test_every_printed_number_is_its_exact_value_rounded(page):
         assert printed == fixed(value, digits, signed=printed.startswith("+") or value < 0), cell
         if "data-low" in cell.attributes:
             low, high = (float(cell.attributes[f"data-{key}"]) for key in ("low", "high"))
-            signed = "+" in cell.text or "\u2212" in cell.text
-            assert cell.text.endswith(f"[{fixed(low, signed=signed)}, {fixed(high, signed=signed)}]")
+            assert cell.text.endswith(interval(low, high, digits, signed="+" in cell.text))
 
 
 def test_each_case_shows_the_predictions_of_the_result(result, page):
