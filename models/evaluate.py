@@ -16,14 +16,15 @@ from pydantic import Field, field_validator
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
 from .arm import FittedArm, possible_arms
+from .dealing import deal_endpoints
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
 from .folds import Ints, Split, seed_of
 from .further import further_tables
 from .fusion import FusionSettings, fit_arms
 from .learner import Array, probability
-from .multiclass import deal_classes, designs_of_classes, measure_classes
-from .outer import OuterSettings, deal
+from .multiclass import measure_classes
+from .outer import OuterSettings
 from .result import (
     ARMS,
     CHOSEN_COLUMNS,
@@ -240,30 +241,9 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
 
 def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
     """The split of each endpoint, and why there is none."""
-    splits: dict[str, Split] = {}
-    problems: dict[str, str] = {}
-    whole = designs_of_classes(designs)
-    for name, parts in whole.items():
-        try:
-            made, refused = deal_classes(
-                parts, settings.split,
-                n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=seed_of(settings.seed, name),
-            )  # fmt: skip
-        except EvaluationError as error:
-            refused = {part.name: str(error) for part in parts}
-        splits |= {part.name: made for part in parts if part.name not in refused}
-        problems |= refused
-    for design in designs:
-        if design.endpoint.whole in whole:
-            continue
-        rows = design.rows
-        try:
-            splits[design.name] = deal(
-                rows, design.cases, settings.split,
-                n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=seed_of(settings.seed, design.name),
-            )  # fmt: skip
-        except EvaluationError as error:
-            problems[design.name] = str(error)
+    splits, problems = deal_endpoints(
+        designs, settings.split, n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=settings.seed
+    )
     for name, why in problems.items():
         LOG.warning("evaluate: endpoint %s: %s", name, why)
     if not splits:

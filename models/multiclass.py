@@ -8,21 +8,18 @@ and the largest one names the predicted class.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..features.errors import EvaluationError
 from .class_metrics import CLASS_METRICS, ClassPredictions, recall
+from .dealing import designs_of_classes
 from .design import Design
-from .endpoint import families
-from .folds import Ints, Split, class_counts, seed_of
+from .folds import seed_of
 from .intervals import Estimate, HeldOut, bootstrap_weights, cv_statistic
 from .metrics import Array
-from .outer import OuterSettings, deal
 from .scoring import UNIT, Aggregate, ScoringSettings
 
 CLASS_COLUMNS = ["endpoint", "endpoint_title", "level", "class", "title", "n_cases", "n_patients", "reason"]
@@ -31,74 +28,6 @@ FIGURE_COLUMNS = ["endpoint", "level", "arm", "metric", "estimate", "low", "high
 """``Result.tables["multiclass"]``: over all classes that have a model; `chance` is what no knowledge reaches."""
 CONFUSION_COLUMNS = ["endpoint", "level", "arm", "truth", "predicted", "n", "share", "low", "high"]
 """``Result.tables["confusion"]``: `n` per repeat, `share` of the true class with its interval."""
-
-
-def designs_of_classes(designs: Sequence[Design]) -> dict[str, list[Design]]:
-    """Designs of the classes of each endpoint of several classes, by its name."""
-    by_name = {design.name: design for design in designs}
-    whole = families([design.endpoint for design in designs])
-    return {name: [by_name[part.name] for part in parts] for name, parts in whole.items()}
-
-
-def deal_classes(
-    parts: Sequence[Design], settings: OuterSettings, *, n_folds: int, n_repeats: int, seed: int
-) -> tuple[Split, dict[str, str]]:
-    """One split for all classes of an endpoint, each class in each fold where that is possible.
-
-    Parameters
-    ----------
-    parts : sequence of Design
-        One per class, of the same cases.
-    settings : OuterSettings
-    n_folds, n_repeats, seed : int
-        As :func:`~cemrad.models.outer.deal` takes them.
-
-    Returns
-    -------
-    Split
-    refused : dict of str to str
-        By the name of the design, why a class gets no model: it has fewer patients than there are folds, or too few
-        on a side. Its cases stay among the others' rest.
-
-    Raises
-    ------
-    EvaluationError
-        If fewer than two classes are left.
-    """
-    first = parts[0]
-    counts = class_counts(first.rows.persons, first.classes)
-    counts += (0,) * (len(parts) - len(counts))
-    dealt = settings.by in ("folds", "share")
-    needed = {"folds": n_folds, "share": round(1 / settings.share)}.get(settings.by, 2)
-    refused = {
-        part.name: f"{needed} {'folds' if dealt else 'sides'} need {needed} patients of each class: there are {n} of "
-        f"{part.endpoint.positive}; use fewer folds or more cases"
-        for part, n in zip(parts, counts, strict=True)
-        if n < needed
-    }
-    splits: list[Split] = []
-    for part in parts:
-        if part.name in refused or (dealt and splits):
-            continue
-        strata = _strata(first.classes, counts, needed) if dealt else part.rows.y
-        try:
-            made = deal(
-                replace(first.rows, y=strata), first.cases, settings, n_folds=n_folds, n_repeats=n_repeats, seed=seed
-            )
-            splits.append(made)
-        except EvaluationError as error:
-            refused[part.name] = str(error)
-    if not splits or len(parts) - len(refused) < 2:
-        raise EvaluationError("; ".join(dict.fromkeys(refused.values())))
-    return splits[0], refused
-
-
-def _strata(classes: Ints, counts: Sequence[int], needed: int) -> Ints:
-    """Classes that folds are made alike in, numbered from 0: one too rare for it goes with the most frequent."""
-    enough = [at for at, n in enumerate(counts) if n >= needed]
-    commonest = int(np.argmax(counts))
-    kept = np.where(np.isin(classes, enough), classes, commonest)
-    return np.unique(kept, return_inverse=True)[1].astype(np.int64)
 
 
 def class_probabilities(predictions: pd.DataFrame, names: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError, LeakageError
 from cemrad.models.bundle import Bundle
+from cemrad.models.dealing import deal_classes, deal_endpoints
 from cemrad.models.design import lay_out, resolve_endpoints
-from cemrad.models.evaluate import _deal, evaluate
-from cemrad.models.multiclass import CLASS_COLUMNS, CONFUSION_COLUMNS, FIGURE_COLUMNS, class_table, deal_classes
+from cemrad.models.evaluate import evaluate
+from cemrad.models.multiclass import CLASS_COLUMNS, CONFUSION_COLUMNS, FIGURE_COLUMNS, class_table
 from cemrad.models.outer import OuterSettings
 from cemrad.models.result import Result
 from cemrad.models.train import train
@@ -73,9 +74,9 @@ def test_each_class_is_an_endpoint_over_one_split(result, cohort):
     assert why.to_dict() == {"label.other_class": 2, "label.missing": 1}
 
 
-def test_a_person_is_never_on_both_sides_of_any_class(cohort, settings):
+def test_a_person_is_never_on_both_sides_of_any_class(cohort):
     designs = designs_of(cohort)
-    splits, problems = _deal(designs, settings)
+    splits, problems = deal_endpoints(designs, OuterSettings(), n_folds=3, n_repeats=2, seed=1)
     assert problems == {}
     for design in designs:
         for repeat in range(2):

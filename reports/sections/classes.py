@@ -47,7 +47,8 @@ def _parts(
 
 
 def _by_metric(figures: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return {str(row["metric"]): {str(key): value for key, value in row.items()} for row in figures.to_dict("records")}
+    rows = [{str(key): value for key, value in row.items()} for row in figures.to_dict("records")]
+    return {row["metric"]: row for row in rows}
 
 
 def _matrix(arm: str, cells: pd.DataFrame, classes: pd.DataFrame) -> dict[str, Any]:
