@@ -21,6 +21,7 @@ from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
 from .folds import class_counts, seed_of
 from .fusion import fit_arms
+from .replicates import required
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
@@ -36,6 +37,7 @@ def train(
     arm: str | None = None,
     extraction: Mapping[str, Any] | None = None,
     performance: Sequence[Mapping[str, Any]] = (),
+    replicates: pd.DataFrame | None = None,
 ) -> Bundle:
     """Fit one arm on every labelled case, as in a fold of the evaluation but with nobody held out.
 
@@ -55,6 +57,8 @@ def train(
         the machine that it runs on.
     performance : sequence of mapping, optional
         Rows of an evaluation's metrics; those of the arm are stored in the bundle.
+    replicates : DataFrame, optional
+        What ``stability`` in the settings asks for.
 
     Raises
     ------
@@ -69,8 +73,9 @@ def train(
     arm = _allowed(arm, table, settings)
     promised = [dict(row) for row in performance if row.get("arm") == arm]
     models, seen, left_out, not_evaluated = [], set(), {}, {}
+    again = required(settings.stability, replicates, table)
     for endpoint in resolve_endpoints(endpoints, labels):
-        design = lay_out(table, labels, endpoint, settings.same_person, [arm])
+        design = lay_out(table, labels, endpoint, settings.same_person, [arm]).measured_again(again)
         try:
             models.append(_fit(design, arm, settings))
         except EvaluationError as error:

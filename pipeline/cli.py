@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ..features.errors import CemradError, ClusterError, StudyError
 from .console import Log, leave_quietly, open_closed_streams, print_whatever
+from .stability_command import stability
 
 app = typer.Typer(
     name="cemrad",
@@ -257,6 +258,9 @@ def run(
     done = run_study(open_source(study_file, tuple(assign or ()), output=_text(output), jobs=jobs))
     _print_metrics(done)
     _finish(done)
+
+
+app.command()(stability)
 
 
 @app.command(name="list")
