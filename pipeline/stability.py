@@ -21,7 +21,7 @@ from ..models.replicates import KEYS, ORIGINAL, Replicates, stability_table
 from ..models.result import TABLE
 from .cohort import Cohort
 from .doctor import versions
-from .extract import extract
+from .extract import FeatureSettings, extract
 from .lock import hold
 from .means import Effort, Means
 from .progress import shown_progress
@@ -49,12 +49,15 @@ class Stability:
         ``replicate``, and the columns of :class:`~cemrad.features.failure.Failure`.
     exit_code : int
         0 all done, 3 some rows failed, 4 all failed.
+    provenance : mapping
+        Of the extraction, as in a FeatureTable.
     """
 
     replicates: pd.DataFrame
     stability: pd.DataFrame
     failures: pd.DataFrame
     exit_code: int
+    provenance: Mapping[str, Any]
 
 
 def measure_stability(
@@ -97,19 +100,13 @@ def measure_stability(
     """
     _require_own(folder)
     drawn = _parsed(perturbations or (() if second else DEFAULT))
-    cohort = read_cohort(study)
-    if cohort.table is not None:
-        raise StudyError(
-            "the cohort brings a feature table and no pictures; stability needs the images and their masks"
-        )
-    again = _again(cohort, drawn, None if second is None else read_cohort(second), seed)
+    cohort, other = read_cohort(study), None if second is None else read_cohort(second)
     hold(folder)
     effort = Effort()
     with shown_progress() as progress:
         means = Means(study.jobs, study.limits, None, Store(store or folder / "store"), force, None, progress, effort)
-        table = extract(_together(cohort, again), study.features.model_copy(update={"clinical": False}), means)
+        found = measure_again(cohort, study.features, drawn, second=other, seed=seed, means=means)
     tell_effort(effort)
-    found = _compared(table, again)
     record = {
         "study": study.model_dump(mode="json"),
         "second": None if second is None else second.model_dump(mode="json")["cohort"],
@@ -117,11 +114,48 @@ def measure_stability(
         "seed": seed,
         "phantom": cohort.phantom,
         "versions": versions(),
-        "extraction": table.provenance,
+        "extraction": found.provenance,
         "effort": asdict(effort),
     }
     _save(found, folder, record)
     return found
+
+
+def measure_again(
+    cohort: Cohort,
+    settings: FeatureSettings,
+    drawn: Sequence[Perturbation],
+    *,
+    second: Cohort | None = None,
+    seed: int = 2026,
+    means: Means | None = None,
+) -> Stability:
+    """Extract every case as it stands and under each perturbation, and compare; nothing is written.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    settings : FeatureSettings
+        Clinical values are left out: no mask changes them.
+    drawn : sequence of Perturbation
+    second : Cohort, optional
+        The same case ids with another reader's masks.
+    seed : int
+    means : Means, optional
+        As :func:`~cemrad.pipeline.extract.extract` takes them.
+
+    Raises
+    ------
+    StudyError
+        As :func:`measure_stability`.
+    """
+    if cohort.table is not None:
+        raise StudyError(
+            "the cohort brings a feature table and no pictures; stability needs the images and their masks"
+        )
+    again = _again(cohort, drawn, second, seed)
+    table = extract(_together(cohort, again), settings.model_copy(update={"clinical": False}), means)
+    return _compared(table, again)
 
 
 Again = Mapping[tuple[str, str], Case]
@@ -175,7 +209,8 @@ def _compared(table: FeatureTable, again: Again) -> Stability:
     failures.insert(0, "replicate", [of[name][1] for name in failures["case_id"]])
     failures["case_id"] = [of[name][0] for name in failures["case_id"]]
     stability = stability_table(Replicates.of(replicates))
-    return Stability(replicates, stability, failures[["replicate", *FAILURE_COLUMNS]], exit_code(table))
+    told = failures[["replicate", *FAILURE_COLUMNS]]
+    return Stability(replicates, stability, told, exit_code(table), table.provenance)
 
 
 def _save(found: Stability, folder: Path, record: Mapping[str, Any]) -> None:

@@ -48,6 +48,8 @@ def stability(
     )
     names = list(dict.fromkeys(found.replicates["replicate"]))
     typer.echo(f"{found.replicates['case_id'].nunique()} cases, {len(names)} replicates: {', '.join(names)}")
+    n_cases = found.stability["n_cases"]
+    typer.echo(f"compared over the cases that have every replicate of a feature: {n_cases.min()} to {n_cases.max()}")
     typer.echo(f"share of features whose ICC(2,1) is at least {MIN_ICC:g} by the lower bound of its 95 % interval:")
     for row in shares_stable(found.stability).itertuples():
         what = f"  {row.family!s}" if not row.feature_class else f"    {row.feature_class!s}"
