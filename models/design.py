@@ -14,6 +14,7 @@ from ..features.table import ColumnName, FeatureTable
 from .endpoint import Endpoint, resolve_endpoint
 from .folds import Ints, persons_of
 from .harmonise import sites_of
+from .replicates import Replicates
 from .result import ARM_FAMILIES, EXCLUSION_COLUMNS
 from .rows import Rows, rows_of
 from .stated import plain
@@ -56,6 +57,10 @@ class Design:
     def name(self) -> str:
         """The endpoint's name."""
         return self.endpoint.name
+
+    def measured_again(self, replicates: Replicates | None) -> Design:
+        """The same endpoint with replicates of its cases, where there are any."""
+        return replace(self, rows=replace(self.rows, replicates=replicates))
 
     def summary(self) -> dict[str, Any]:
         """What a result says about the endpoint."""

@@ -25,6 +25,7 @@ from .fusion import FusionSettings, fit_arms
 from .learner import Array, probability
 from .multiclass import measure_classes
 from .outer import OuterSettings
+from .replicates import FOLD_COLUMNS, Replicates, fold_counts, required, stability_table
 from .result import (
     ARMS,
     CHOSEN_COLUMNS,
@@ -91,12 +92,14 @@ class FoldOutcome:
 
     `refused` are arms that could not be fitted, with the reason, and `passed` the cases held out that were predicted
     as they are, since their site was not among those that features are harmonised for.
+    `stable` counts the columns that replicates of the training side leave, by family; empty without replicates.
     """
 
     job: Job
     arms: dict[str, ArmOutcome]
     refused: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
+    stable: Sequence[Mapping[str, object]] = ()
 
 
 def evaluate(
@@ -108,6 +111,7 @@ def evaluate(
     jobs: int = 1,
     progress: Progress | None = None,
     name: str = "study",
+    replicates: pd.DataFrame | None = None,
 ) -> Result:
     """Nested cross-validation of every arm and endpoint.
 
@@ -128,6 +132,8 @@ def evaluate(
         Called as ``progress(done, total, "folds")``.
     name : str
         The study's name.
+    replicates : DataFrame, optional
+        What ``stability`` in the settings asks for, as :meth:`~cemrad.models.replicates.Replicates.of` reads it.
 
     Raises
     ------
@@ -145,7 +151,9 @@ def evaluate(
     for arm, why in absent.items():
         LOG.info("evaluate: arm %s is left out: %s", arm, why)
     groups = groups_of(table, settings.scoring.subgroups, settings.scoring.subgroup_cuts)
-    designs = [lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column) for endpoint in found]
+    again = required(settings.stability, replicates, table)
+    site = settings.site_column
+    designs = [lay_out(table, labels, one, settings.same_person, arms, site).measured_again(again) for one in found]
     splits, problems = _deal(designs, settings)
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
     refused = _refused(outcomes)
@@ -165,8 +173,7 @@ def evaluate(
     levels = {design.name: design.endpoint.target.level for design in designs}
     tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
     tables |= measure_classes(designs, predictions, arms, settings.scoring, settings.seed, problems)
-    if settings.harmonise:
-        tables["unharmonised"] = _unharmonised(outcomes)
+    tables |= _tables(outcomes, settings, again)
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),
@@ -218,10 +225,12 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
     rows = job.design.rows
     fit, held = job.split.sides(job.repeat, job.fold)
     seed = seed_of(settings.seed, job.design.name, job.repeat, job.fold)
+    train = rows.take(fit)
+    stable = fold_counts(train.replicates, train.columns, train.case_ids, job.design.name, job.repeat, job.fold)
     try:
-        fitted, refused = fit_arms(rows.take(fit), arms, settings, seed)
+        fitted, refused = fit_arms(train, arms, settings, seed)
     except EvaluationError as error:  # of this endpoint; the others go on
-        return FoldOutcome(job, {}, dict.fromkeys(arms, str(error)))
+        return FoldOutcome(job, {}, dict.fromkeys(arms, str(error)), (), stable)
     new = rows.take(held)
     outcomes = {}
     for arm, model in fitted.items():
@@ -233,10 +242,9 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
         values = model.inputs(new)
         outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
     harmonisers = [part.fitted.harmoniser for part in outcomes.values() if part.fitted.harmoniser]
-    passed = (
-        np.flatnonzero(np.logical_or.reduce([item.passed(new.sites) for item in harmonisers])) if harmonisers else ()
-    )
-    return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed))
+    flags = [item.passed(new.sites) for item in harmonisers]
+    passed = np.flatnonzero(np.logical_or.reduce(flags)) if flags else ()
+    return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed), stable)
 
 
 def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
@@ -306,6 +314,17 @@ def _without_arms(refused: Mapping[str, Mapping[str, str]], arms: Sequence[str])
     for name, why in problems.items():
         LOG.warning("evaluate: endpoint %s: %s", name, why)
     return problems
+
+
+def _tables(
+    outcomes: Sequence[FoldOutcome], settings: EvaluationSettings, again: Replicates | None
+) -> dict[str, pd.DataFrame]:
+    """Further findings of a result, each where the settings ask for it."""
+    tables = {"unharmonised": _unharmonised(outcomes)} if settings.harmonise else {}
+    if again is not None:
+        folds = pd.DataFrame([row for o in outcomes for row in o.stable], columns=FOLD_COLUMNS)
+        tables |= {"stability": stability_table(again), "stability_folds": folds}
+    return tables
 
 
 def _unharmonised(outcomes: Iterable[FoldOutcome]) -> pd.DataFrame:

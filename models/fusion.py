@@ -20,6 +20,7 @@ from .learner import Array, Fitted, Learner, Params, probability
 from .learners import SHELF as LEARNERS
 from .metrics import THRESHOLDS, log_loss, sensitivity_threshold, youden_threshold
 from .presets import with_preset
+from .replicates import StabilitySettings
 from .result import ARM_FAMILIES
 from .rows import Rows, varies
 from .selector import Selector
@@ -49,6 +50,7 @@ class FusionSettings(Settings):
     learner: str = "xgboost"
     learner_settings: dict[str, Any] = Field(default_factory=dict)
     harmonise: HarmoniseSettings | None = Field(default=None, description="ComBat of image features for sites")
+    stability: StabilitySettings | None = Field(default=None, description="leave out what other masks change")
 
     @model_validator(mode="before")
     @classmethod
@@ -129,7 +131,8 @@ def fit_arms(
         empty = [name for name, of in blocks.items() if not side.varies(of)]
         if empty:
             where = "" if empty == [arm] else f" in the block {empty[0]}"
-            refused[arm] = f"no column varies within the training side of a fold{where}"
+            also = "" if train.replicates is None else " and is stable under other masks"
+            refused[arm] = f"no column varies{also} within the training side of a fold{where}"
             continue
         for name, of in blocks.items():
             if name not in parts:  # a block alone is an arm too
@@ -283,6 +286,8 @@ def _select(rows: Rows, families: Iterable[str], selector: Selector) -> dict[str
     for family in sorted(families):
         at = rows.block(family)
         at = at[varies(rows.x[:, at])]
+        if rows.replicates is not None:
+            at = at[rows.replicates.stable([rows.columns[i] for i in at], rows.case_ids)]
         kept = selector.choose(rows.x[:, at], rows.y, rows.persons)
         chosen[family] = tuple(rows.columns[i] for i in at[kept])
     return chosen

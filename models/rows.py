@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..features.table import ColumnName
 from .folds import Ints
 from .learner import Array
+from .replicates import Replicates
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Rows:
         ``family:picture:feature``.
     sites : tuple of str
         Where each case comes from, if features are harmonised for it; else empty.
+    replicates : Replicates, optional
+        The same cases under other masks: columns that are not stable over *these* rows are never selected.
     """
 
     x: Array
@@ -37,12 +40,13 @@ class Rows:
     persons: tuple[str, ...]
     columns: tuple[str, ...]
     sites: tuple[str, ...] = ()
+    replicates: Replicates | None = None
 
     def take(self, at: Ints) -> Rows:
         """The cases at these positions."""
-        texts = {name: tuple(getattr(self, name)[i] for i in at) for name in ("case_ids", "persons")}
+        ids, persons = (tuple(names[i] for i in at) for names in (self.case_ids, self.persons))
         sites = tuple(self.sites[i] for i in at) if self.sites else ()
-        return replace(self, x=self.x[at], y=self.y[at], sites=sites, **texts)
+        return replace(self, x=self.x[at], y=self.y[at], case_ids=ids, persons=persons, sites=sites)
 
     def features(self, names: Sequence[str]) -> Array:
         """The columns of these names, in this order."""

@@ -26,6 +26,7 @@ from .fusion import fit_arms
 from .known import hashed_contents
 from .novelty import Novelty
 from .recalibrate import stated_calibration
+from .replicates import required
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
@@ -42,6 +43,7 @@ def train(
     extraction: Mapping[str, Any] | None = None,
     performance: Sequence[Mapping[str, Any]] = (),
     pictures: Mapping[str, Sequence[str]] | None = None,
+    replicates: pd.DataFrame | None = None,
 ) -> Bundle:
     """Fit one arm on every labelled case, as in a fold of the evaluation but with nobody held out.
 
@@ -64,6 +66,8 @@ def train(
     pictures : mapping of str to sequence of str, optional
         Per case, what tells its pictures from all others, such as hashes of their files. Salted hashes of them are
         stored in the bundle, so that a person is found again under another id.
+    replicates : DataFrame, optional
+        What ``stability`` in the settings asks for.
 
     Raises
     ------
@@ -83,8 +87,10 @@ def train(
     seen: set[str] = set()
     cases: set[str] = set()
     left_out, not_evaluated = {}, {}
+    again = required(settings.stability, replicates, table)
     for endpoint in found:
         design = lay_out(table, labels, endpoint, settings.same_person, [arm], settings.site_column)
+        design = design.measured_again(again)
         try:
             models.append(_fit(design, arm, settings, wanted[design.name]))
         except EvaluationError as error:

@@ -19,6 +19,7 @@ from ..features.errors import CemradError, ClusterError, StudyError
 from .bundle_commands import judge, predict, recalibrate, show
 from .console import Log, leave_quietly, print_whatever
 from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights
+from .stability_command import stability
 
 app = typer.Typer(
     name="cemrad",
@@ -256,6 +257,9 @@ def run(
     done = run_study(open_source(study_file, tuple(assign or ()), output=_text(output), jobs=jobs))
     _print_metrics(done)
     _finish(done)
+
+
+app.command()(stability)
 
 
 @app.command(name="list")

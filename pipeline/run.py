@@ -37,7 +37,7 @@ from .lock import hold, require_held
 from .means import Effort, Engine, Means
 from .progress import LOG, shown_progress
 from .store import Store
-from .study import Study, read_cohort
+from .study import Study, read_cohort, read_replicates
 
 RECORD = "run.json"
 OUTPUTS = (
@@ -47,7 +47,7 @@ OUTPUTS = (
 )  # fmt: skip
 """Files of a run, other than its record: a new run in the folder begins without them."""
 STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
-KEPT = {"masks", STORE, SHARDS, INPUTS}
+KEPT = {"masks", "stability", STORE, SHARDS, INPUTS}
 """What a new run in the folder finds and leaves there."""
 
 
@@ -191,7 +191,7 @@ class Run:
         with self._stage("evaluate"), shown_progress() as progress:
             result = evaluate(
                 table, self.labels, study.endpoints, study.evaluation,
-                jobs=study.jobs, progress=progress, name=study.name,
+                jobs=study.jobs, progress=progress, name=study.name, replicates=read_replicates(study),
             )  # fmt: skip
             result = self._with_facts(replace(result, phantom=self.cohort.phantom))
             if study.evaluation.audit:
@@ -262,6 +262,7 @@ class Run:
                 table, self.labels, study.endpoints, study.evaluation,
                 arm=study.train.arm, extraction=study.features.model_dump(mode="json"),
                 performance=self._performance(), pictures=picture_hashes(study.output / INPUTS, self.cohort),
+                replicates=read_replicates(study),
             )  # fmt: skip
             bundle = replace(bundle, model_card=bundle_card(bundle, study.name))
             path = study.output / "model" / "model.cemrad"

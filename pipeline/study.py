@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field, field_validator
 
 from ..features.errors import StudyError
 from ..features.plain_yaml import parse_yaml as parse_yaml
 from ..features.settings import Settings, parse_settings
+from ..features.table import read_parquet
 from ..models.evaluate import EvaluationSettings
 from ..models.result import ARMS
 from ..reports.page import ReportSettings
@@ -21,7 +23,7 @@ from .extract import FeatureSettings
 from .workers import Limits
 
 MAX_STUDY_BYTES = 1_000_000
-_PATH_KEYS = ("path", "root", "parameter_file")
+_PATH_KEYS = ("path", "root", "parameter_file", "replicates")
 
 
 def usable_cores() -> int:
@@ -187,6 +189,25 @@ def read_cohort(study: Study) -> Cohort:
     settings = parse_settings(part.Settings, study.cohort.settings, where="study: cohort")
     cohort: Cohort = part.read(settings)
     return cohort
+
+
+def read_replicates(study: Study) -> pd.DataFrame | None:
+    """The replicates that the study's evaluation names; None where it names none.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or is not a Parquet file.
+    """
+    if study.evaluation.stability is None:
+        return None
+    path = study.evaluation.stability.replicates
+    try:
+        return read_parquet(path)
+    except (OSError, ValueError):
+        raise StudyError(
+            f"evaluation.stability: {path}: not a table of replicates; `cemrad stability` writes replicates.parquet"
+        ) from None
 
 
 def _rebase(values: dict[str, Any], base: Path) -> dict[str, Any]:
