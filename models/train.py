@@ -24,7 +24,7 @@ from .fusion import fit_arms
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
-PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "shap", "xgboost")
+PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "xgboost")
 
 
 def train(
