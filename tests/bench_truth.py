@@ -6,6 +6,7 @@ that its cross-validated figures estimate. What has been computed under runs/ is
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="section", help="of features, images; both without one")
     parser.add_argument("--cohorts", type=int, default=40, help="of each scene of the section features")
     parser.add_argument("--image-cohorts", type=int, default=4, help="of 150 patients in the section images")
+    parser.add_argument(
+        "--scenes", nargs="*", default=list(SCENES), choices=list(SCENES), help="of the section features"
+    )
     parser.add_argument("--settings", type=json.loads, default={}, help="of the evaluation, as JSON")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of what was computed")
     options = parser.parse_args()
@@ -89,14 +93,15 @@ def main() -> None:
 
 
 def features(options: argparse.Namespace, settings: EvaluationSettings) -> None:
-    for scene, (n_patients, strength) in SCENES.items():
+    for scene in options.scenes:
+        n_patients, strength = SCENES[scene]
         made = world(strength)
         new = made.draw(N_NEW, N_NEW, seed=0)
         truth = new.labels[ENDPOINT].to_numpy(dtype=int)
         best = auc(truth, new.probability[ENDPOINT].to_numpy())
         rows = []
         for seed in range(1, options.cohorts + 1):
-            kept = options.output / f"{scene.replace(' ', '_').replace(',', '')}-{seed}.parquet"
+            kept = kept_at(options, settings, scene.replace(" ", "-").replace(",", ""), seed)
             if not kept.is_file():
                 cohort = made.draw(int(1.4 * n_patients), n_patients, seed)
                 judged = judge(cohort.table, cohort.labels, new.table, new.labels, settings, made.columns)
@@ -111,7 +116,7 @@ def images(options: argparse.Namespace, settings: EvaluationSettings) -> None:
     best = population_auc(label_model(stated.effects, stated.prevalence), ENDPOINT, BLOCKS)
     rows, new = [], None
     for seed in range(1, options.image_cohorts + 1):
-        kept = options.output / f"images-{seed}.parquet"
+        kept = kept_at(options, settings, "images", seed)
         if not kept.is_file():
             new = new or _extracted(new_settings)
             table, labels = _extracted(stated.model_copy(update={"seed": 100 + seed}))
@@ -120,6 +125,11 @@ def images(options: argparse.Namespace, settings: EvaluationSettings) -> None:
     say(f"images: random weights of resnet18; new cases are {N_NEW_IMAGES} patients")
     show(f"phantom pictures: {options.image_cohorts} cohorts of 150 patients; best possible AUC {best:.3f}",
          pd.concat(rows), shares(1.0))  # fmt: skip
+
+
+def kept_at(options: argparse.Namespace, settings: EvaluationSettings, scene: str, seed: int) -> Path:
+    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:8]
+    return options.output / f"{scene}-{digest}-{seed}.parquet"
 
 
 def _extracted(settings: phantom.Settings) -> tuple[FeatureTable, pd.DataFrame]:
