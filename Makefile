@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help install demo test test-all lint bench equality clean
+.PHONY: help install demo test test-all lint bench bench-models bench-peers bench-truth equality clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 install: $(STAMP)  ## a virtual environment with the pinned versions
 
@@ -35,6 +35,15 @@ lint: $(STAMP)  ## ruff and mypy
 
 bench: $(STAMP)  ## how fast extraction is here, against pyradiomics and Nyxus (35 minutes on 2 cores)
 	$(BIN)/python tests/bench.py
+
+bench-models: $(STAMP)  ## an evaluation of 900 cases, 530 columns and five endpoints: time and memory (3 minutes)
+	$(BIN)/python tests/bench_models.py
+
+bench-peers: $(STAMP)  ## our default against other modelling on published tables, AutoGluon among it (30 minutes)
+	$(BIN)/python tests/bench_model_peers.py
+
+bench-truth: $(STAMP)  ## whether an evaluation finds what was planted in tables and phantoms (20 minutes)
+	$(BIN)/python tests/bench_truth.py
 
 equality: $(STAMP)  ## the native engine against pyradiomics on whole pictures, every feature (20 minutes on 2 cores)
 	$(BIN)/python tests/equality.py
