@@ -26,6 +26,6 @@ def explain(model: Fitted, x: Array) -> tuple[Array, Array]:
     if not gap <= TOLERANCE:
         raise EvaluationError(
             f"SHAP values miss the margin by {gap:.2g}, more than {TOLERANCE:g}: the explanation would not be of this "
-            "model; check the version of the learner's library"
+            "model; check that the installed shap reads this version of the learner's library"
         )
     return values, base

@@ -30,7 +30,7 @@ from .replicates import required
 from .result import ARM_FAMILIES, ARMS, known_arm
 
 LOG = logging.getLogger("cemrad")
-PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "xgboost")
+PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "shap", "xgboost")
 
 
 def train(

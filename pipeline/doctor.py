@@ -11,7 +11,7 @@ from typing import Any
 from ..features.families import SHELF as FAMILIES
 
 PACKAGES = (
-    "cemrad", "numpy", "pandas", "pillow", "pydicom", "pyradiomics-bhklab", "scikit-learn", "scipy",
+    "cemrad", "numpy", "pandas", "pillow", "pydicom", "pyradiomics-bhklab", "scikit-learn", "scipy", "shap",
     "simpleitk", "timm", "torch", "torchvision", "xgboost",
 )  # fmt: skip
 
