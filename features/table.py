@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .errors import TableError
 from .failure import COLUMNS as FAILURE_COLUMNS
@@ -83,9 +84,13 @@ class FeatureTable:
             raise TableError(f"cases lack the columns {absent}")
         for name in self.values.columns:
             ColumnName.parse(name)
-        if np.isinf(self.values.to_numpy(dtype=float)).any():
-            bad = self.values.columns[np.isinf(self.values.to_numpy(dtype=float)).any(axis=0)][:5].tolist()
-            raise TableError(f"infinite values in {bad}")
+        infinite = np.isinf(_numbers(self.values)).any(axis=0)
+        if infinite.any():
+            bad = self.values.columns[infinite][:5].tolist()
+            raise TableError(f"infinite values in {bad}; make them missing, with a failure that says why")
+        unknown = self.cases["patient_id"].isna()
+        if unknown.any():
+            raise TableError(f"{int(unknown.sum())} cases have no patient id ({self.cases.index[unknown][0]!r})")
 
     def families(self) -> list[str]:
         """Families that have columns, in order of appearance."""
@@ -134,6 +139,19 @@ class FeatureTable:
             text = " ".join(str(error).split())[:200]
             raise TableError(f"{folder}: its feature table is damaged ({text}); extract it again") from None
         return cls(values, cases, failures, provenance)
+
+
+def _numbers(values: pd.DataFrame) -> NDArray[np.float64]:
+    """The values as numbers; raises TableError with the columns that hold anything else."""
+    try:
+        return values.to_numpy(dtype=np.float64)
+    except (ValueError, TypeError):
+        bad = [
+            name
+            for name in values
+            if pd.to_numeric(values[name], errors="coerce").isna().sum() > values[name].isna().sum()
+        ]
+        raise TableError(f"not numbers: {bad[:5]}; a label or a category is no feature") from None
 
 
 def write_parquet(frame: pd.DataFrame, path: Path, **options: Any) -> None:

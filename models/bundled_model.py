@@ -17,6 +17,7 @@ from .explain import explain
 from .harmonise import Harmoniser, sites_of
 from .learner import Array, Fitted
 from .novelty import Novelty
+from .rows import bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ class BundledModel:
             If features are harmonised for a site, and a case has none or one that was not trained on.
         """
         _require_columns(self.features, table.values.columns.tolist())
-        x = table.values.reindex(columns=list(self.features)).to_numpy(dtype=np.float64)
+        x = bounded(table.values.reindex(columns=list(self.features)).to_numpy(dtype=np.float64))
         families = {ColumnName.parse(name).family for name in self.features}.intersection(IMAGE_FAMILIES)
         known = ~np.isnan(x)
         usable = known.any(axis=1)

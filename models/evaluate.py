@@ -36,6 +36,7 @@ from .result import (
     Result,
     known_arm,
 )
+from .rows import out_of_bounds
 from .scoring import ScoringSettings, score
 from .subgroups import groups_of
 
@@ -206,6 +207,7 @@ def evaluate(
             "arms_left_out": absent,
             "arms_refused": refused,
             "endpoints_not_estimable": problems,
+            "values_out_of_bounds": out_of_bounds(table.values),
             "columns_left_out": {design.name: list(design.left_out) for design in designs},
             "params": [_params(*item) for item in kept],
             "evaluation_s": round(time.perf_counter() - started, 2),

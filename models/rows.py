@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,10 @@ from ..features.table import ColumnName
 from .folds import Ints
 from .learner import Array
 from .replicates import Replicates
+
+LOG = logging.getLogger("cemrad")
+MOST = 1e30
+"""Largest value that is taken as it is; what is larger measures nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +78,31 @@ def _blocks(columns: tuple[str, ...]) -> Mapping[str, Ints]:
     return {str(family): np.flatnonzero(families == family) for family in dict.fromkeys(families.tolist())}
 
 
+def bounded(x: Array) -> Array:
+    """Values with those beyond :data:`MOST` taken as that: squares of larger ones are infinite.
+
+    Examples
+    --------
+    >>> bounded(np.array([1e300, -2.0, np.nan])).tolist()
+    [1e+30, -2.0, nan]
+    """
+    return np.clip(x, -MOST, MOST)
+
+
+def out_of_bounds(values: pd.DataFrame) -> dict[str, int]:
+    """How many values of each column :func:`bounded` moves; columns without any are absent."""
+    beyond = (np.abs(values.to_numpy(dtype=np.float64)) > MOST).sum(axis=0)
+    counts = {str(name): int(n) for name, n in zip(values.columns, beyond, strict=True) if n}
+    if counts:
+        LOG.warning(
+            "%d values of %d columns lie beyond %g and are taken as that", sum(counts.values()), len(counts), MOST
+        )
+    return counts
+
+
 def rows_of(values: pd.DataFrame, y: Ints, persons: Sequence[str]) -> Rows:
     """Rows of a feature table's values."""
-    x = np.ascontiguousarray(values.to_numpy(dtype=np.float64))
+    x = np.ascontiguousarray(bounded(values.to_numpy(dtype=np.float64)))
     return Rows(x, y, tuple(map(str, values.index)), tuple(persons), tuple(map(str, values.columns)))
 
 

@@ -28,6 +28,7 @@ from .novelty import Novelty
 from .recalibrate import stated_calibration
 from .replicates import required
 from .result import ARM_FAMILIES, ARMS, known_arm
+from .rows import out_of_bounds
 
 LOG = logging.getLogger("cemrad")
 PACKAGES = ("cemrad", "numpy", "pandas", "scikit-learn", "shap", "xgboost")
@@ -119,6 +120,7 @@ def train(
             "settings": settings.model_dump(mode="json"),
             # Times differ between two runs that are otherwise the same.
             "table": {key: value for key, value in table.provenance.items() if key != "times_s"},
+            "values_out_of_bounds": out_of_bounds(table.values),
             "endpoints_left_out": left_out,
             "not_evaluated": not_evaluated,
             "classes": {
