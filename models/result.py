@@ -107,7 +107,8 @@ class Result:
     cohort : dict
         Counts and notes of the cohort: ``{"counts": {...}, "notes": [{code, text, count}], "name": ...}``.
     endpoints : dict
-        Per endpoint: title, level, positive class in words, n, n_positive, n_patients.
+        Per endpoint: title, level, positive class in words, n, n_positive, n_patients; of one class of several
+        ``class_of``, the name of the endpoint of all.
     folds : dict
         Per endpoint: the split's sha256, number of folds and repeats.
     crops : mapping of case_id to mapping of picture name to Crop

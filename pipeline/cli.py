@@ -347,6 +347,10 @@ def _print_metrics(run: Any) -> None:
         cells = (row.endpoint, row.level, row.arm, row.n, row.n_positive, *shown)
         table.add_row(*(escape(str(cell)) for cell in cells))
     OUT.print(table)
+    figures = run.result.tables.get("multiclass")
+    for row in () if figures is None else figures.query("metric == 'auc_macro'").itertuples():
+        found = f"{row.estimate:.3f}, {row.low:.3f} to {row.high:.3f}" if row.n else row.method
+        OUT.print(escape(f"{row.endpoint}, {row.arm}: mean AUC of one class against the rest {found}"))
 
 
 def _finish(run: Any) -> NoReturn:

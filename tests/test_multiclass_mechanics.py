@@ -214,6 +214,7 @@ def test_a_study_file_goes_from_table_to_class_predictions(cohort, tmp_path):
     run, new = tmp_path / "run", tmp_path / "new"
     done = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "-o", str(run), "-j", "1"])
     assert done.exit_code == 0, done.output
+    assert "molecular_subtype, radiomics: mean AUC of one class against the rest 0." in done.output
     names = [f"molecular_subtype={key}" for key in ("luminal_a", "luminal_b", "her2_enriched", "triple_negative")]
     result = Result.load(run)
     assert list(result.endpoints) == [*names, "ki67>=20"]
