@@ -50,7 +50,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Panels and the columns that each may know, by the feature's name before any ``=``."""
 TITLES: Mapping[str, str] = {
-    "size": "lesion size", "site": "site", "vendor": "vendor", "age": "age", "breast": "breast density and BPE",
+    "size": "lesion size", "site": "site", "vendor": "vendor", "age": "age", "breast": "breast density or BPE",
     "drawing": "mask-drawing style", "geometry": "mask geometry and position",
 }  # fmt: skip
 ARTEFACTS = ("site", "vendor", "drawing")

@@ -16,7 +16,7 @@ from .learner import Array
 COPY_COLUMNS = ["picture", "case_id", "other_id", "distance"]
 NEAR = 0.01
 """Root mean square difference, in standard deviations of the columns, up to which two rows are one picture."""
-LEAST_COLUMNS, LEAST_NEAR_COLUMNS = 3, 20
+LEAST_COLUMNS, LEAST_NEAR_COLUMNS = 5, 20
 """Fewest continuous columns from which equal rows, and nearly equal ones, say something."""
 _CONTINUOUS = 0.5
 """Share of distinct values from which a column is continuous: counts and flags agree by chance."""
@@ -29,7 +29,7 @@ def find_copies(values: pd.DataFrame, persons: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     values : DataFrame
-        A feature table's values; columns of image families are compared, picture by picture.
+        A feature table's values; columns of image families other than shape are compared, picture by picture.
     persons : sequence of str
         Whose each row is; rows of one person may be alike.
 
@@ -42,8 +42,8 @@ def find_copies(values: pd.DataFrame, persons: Sequence[str]) -> pd.DataFrame:
     ids = values.index.to_numpy(dtype=object)
     by_picture: dict[str, list[str]] = {}
     for name in values.columns:
-        family, picture, _ = ColumnName.parse(name)
-        if family in IMAGE_FAMILIES:
+        family, picture, feature = ColumnName.parse(name)
+        if family in IMAGE_FAMILIES and "shape" not in feature:  # two circles of one radius are no picture
             by_picture.setdefault(picture, []).append(name)
     found = [
         (picture, ids[one], ids[other], distance)

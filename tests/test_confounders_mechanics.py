@@ -64,7 +64,7 @@ def test_a_site_that_gives_the_label_away_is_found_and_fails_the_audit(studied):
     assert "the same for all cases" in panel.loc["vendor", "text"]
     states = found["audit"].set_index("check")["state"]
     assert states["confounder: site"] == "failed"
-    assert states["confounder: breast density and BPE"] == "finding"
+    assert states["confounder: breast density or BPE"] == "finding"
     assert states["confounder: vendor"] == "not applicable"
     assert states["row garbage"] == "passed"
     assert states["duplicate person"] == "passed"

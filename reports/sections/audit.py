@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from ...models.confounders import ARTEFACTS
 from ...models.result import Result
 from ..facts import Facts
 from ..figures import interval_bar
@@ -70,8 +71,12 @@ def _check(row: Mapping[Any, Any], facts: Facts) -> dict[str, object]:
 
 def _panel(panel: pd.DataFrame, key: str, facts: Facts) -> dict[str, object]:
     rows = [_row(row) for row in panel[panel["endpoint"] == key].to_dict("records")]
-    suspects = [str(row["title"]).lower() for row in rows if row["explains"]]
-    return {"title": facts.endpoint_titles.get(key, key), "rows": rows, "suspects": suspects, "first": rows[0]}
+    named = {
+        kind: [str(row["title"]) for row in rows if row["explains"] and row["artefact"] == kind]
+        for kind in (True, False)
+    }
+    title = facts.endpoint_titles.get(key, key)
+    return {"title": title, "rows": rows, "artefacts": named[True], "suspects": named[False], "first": rows[0]}
 
 
 def _row(row: Mapping[Any, Any]) -> dict[str, object]:
@@ -85,6 +90,7 @@ def _row(row: Mapping[Any, Any]) -> dict[str, object]:
         "n_positive": row["n_positive"],
         "n_columns": row["n_columns"],
         "explains": bool(row["explains"]),
+        "artefact": row["panel"] in ARTEFACTS,
         "estimable": math.isfinite(numbers["auc"]),
         "compared": math.isfinite(numbers["difference"]),
         "method": str(row["method"]),
