@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -14,10 +14,12 @@ from .audit import AUDIT_COLUMNS, Check, Pipeline, check_garbage, check_planted,
 from .audit_null import Deal, check_noise, check_permuted, check_views
 from .confounders import check_confounders, confounder_panel
 from .copies import check_copies
+from .dealing import deal_endpoints
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
 from .folds import Split, persons_of, seed_of
 from .outer import deal
+from .replicates import required
 from .result import ARM_FAMILIES, Result
 from .rows import Rows
 
@@ -70,11 +72,14 @@ def audit_pipeline(
 def lay_out_again(
     table: FeatureTable,
     labels: pd.DataFrame,
-    endpoints: Sequence[str | Mapping[str, str]],
+    endpoints: Sequence[str | Mapping[str, Any]],
     settings: EvaluationSettings,
     result: Result,
+    replicates: pd.DataFrame | None = None,
 ) -> list[tuple[Design, Split]]:
     """The cases and the split of every endpoint that a result holds predictions of.
+
+    The arguments are those of :func:`~cemrad.models.evaluate.evaluate`.
 
     Raises
     ------
@@ -82,24 +87,26 @@ def lay_out_again(
         If a split is not the one that the result was made with.
     """
     arms, _ = possible_arms(table.values.columns, settings.arms)
-    plans = []
+    again = required(settings.stability, replicates, table)
+    found = resolve_endpoints(endpoints, labels)
+    site = settings.site_column
+    designs = [lay_out(table, labels, one, settings.same_person, arms, site).measured_again(again) for one in found]
+    splits, _ = deal_endpoints(
+        designs, settings.split, n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=settings.seed
+    )
     evaluated = set(result.predictions["endpoint"])
-    for endpoint in resolve_endpoints(endpoints, labels):
-        if endpoint.name not in evaluated:
-            continue
-        design = lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column)
-        split = _deal(design, design.rows, settings, settings.repeats, seed_of(settings.seed, design.name))
+    plans = [(design, splits[design.name]) for design in designs if design.name in evaluated]
+    for design, split in plans:
         if split.sha256 != result.folds[design.name]["sha256"]:
             raise LeakageError(
                 f"endpoint {design.name}: these cases and settings give another split than the result was made with; "
                 "evaluate again"
             )
-        plans.append((design, split))
     return plans
 
 
-def _deal(design: Design, rows: Rows, settings: EvaluationSettings, n_repeats: int, seed: int) -> Split:
-    return deal(rows, design.cases, settings.split, n_folds=settings.outer_folds, n_repeats=n_repeats, seed=seed)
+def _deal(design: Design, rows: Rows, settings: EvaluationSettings, seed: int) -> Split:
+    return deal(rows, design.cases, settings.split, n_folds=settings.outer_folds, n_repeats=1, seed=seed)
 
 
 def audit_result(
@@ -143,7 +150,7 @@ def audit_endpoints(
         seed = seed_of(settings.seed, design.name, "audit")
 
         def anew(rows: Rows, seed: int, design: Design = design) -> Split:
-            return _deal(design, rows, settings, 1, seed)
+            return _deal(design, rows, settings, seed)
 
         every, one = (fold_pipeline(design, some, settings) for some in (arms, arms[-1:]))
         rows += audit_pipeline(

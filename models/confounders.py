@@ -21,7 +21,7 @@ from .folds import Split, seed_of
 from .heldout import Estimate, HeldOut, Paired
 from .intervals import cv_auc, cv_auc_difference
 from .learner import probability
-from .result import PREDICTION_COLUMNS, Result
+from .result import Result
 from .rows import varies
 from .scoring import chance_auc, held_out
 from .stated import plain
@@ -192,7 +192,7 @@ def _best_arm(result: Result, endpoint: str, level: str) -> str:
 def _predictions(
     design: Design, split: Split, x: np.ndarray[Any, Any], settings: EvaluationSettings, seed: int
 ) -> pd.DataFrame:
-    """Held-out predictions of one panel, in the columns of a result's."""
+    """Held-out predictions of one panel, in the columns that scoring reads."""
     learner, y = settings.make_learner(), design.rows.y
     params = learner.candidates()[0]
     parts = []
@@ -216,7 +216,7 @@ def _predictions(
                     }
                 )
             )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)[PREDICTION_COLUMNS]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _row(

@@ -16,7 +16,9 @@ from ..features.whole import write_whole
 from ..models.audit import Check
 from ..models.audit_study import QUICK, THOROUGH, audit_endpoints, audit_frame, audit_result, lay_out_again
 from ..models.confounders import confounder_columns
+from ..models.design import Design
 from ..models.evaluate import evaluate
+from ..models.folds import Split
 from ..models.intervals import cv_auc, cv_auc_difference
 from ..models.result import Result
 from ..models.scoring import held_out
@@ -44,6 +46,12 @@ class Audited:
     labels: pd.DataFrame
     table: FeatureTable
     result: Result
+    replicates: pd.DataFrame | None = None
+
+    def plans(self) -> list[tuple[Design, Split]]:
+        """The cases and the split of every endpoint."""
+        study = self.study
+        return lay_out_again(self.table, self.labels, study.endpoints, study.evaluation, self.result, self.replicates)
 
 
 def audit_lightly(of: Audited) -> dict[str, pd.DataFrame]:
@@ -55,7 +63,7 @@ def audit_lightly(of: Audited) -> dict[str, pd.DataFrame]:
         ``audit`` and ``confounders``, for a result's further tables.
     """
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules))
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, of.study.evaluation, of.result)
+    plans = of.plans()
     found = audit_result(of.table, plans, of.study.evaluation, known, of.result)
     _tell(found["audit"])
     return found
@@ -77,7 +85,7 @@ def audit(of: Audited, *, thorough: bool = False) -> dict[str, pd.DataFrame]:
     """
     settings, depth = of.study.evaluation, THOROUGH if thorough else QUICK
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules, read=True))
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, settings, of.result)
+    plans = of.plans()
     rows = audit_endpoints(plans, settings, of.result, depth, jobs=of.study.jobs)
     rows += shuffled_voxels(of, thorough=thorough)
     light = audit_result(of.table, plans, settings, known, of.result, garbage=False)
@@ -131,9 +139,10 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
     arm = "radiomics"
     if arm not in set(of.result.predictions["arm"]):
         return []
-    settings = of.study.evaluation.model_copy(update={"arms": (arm,)})
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, of.study.evaluation, of.result)
-    case_ids = [case_id for case_id in of.table.values.index if case_id in table.values.index]
+    settings = of.study.evaluation.model_copy(update={"arms": (arm,), "stability": None})
+    plans = of.plans()
+    judged = {case_id for design, _ in plans for case_id in design.rows.case_ids}
+    case_ids = [case_id for case_id in table.values.index if case_id in judged]
     found = evaluate(table.take(case_ids), of.labels, of.study.endpoints, settings, jobs=of.study.jobs)
     rows = []
     for design, split in plans:

@@ -189,13 +189,14 @@ class Run:
         table = self._need_table()
         study = self.study
         with self._stage("evaluate"), shown_progress() as progress:
+            replicates = read_replicates(study)
             result = evaluate(
                 table, self.labels, study.endpoints, study.evaluation,
-                jobs=study.jobs, progress=progress, name=study.name, replicates=read_replicates(study),
+                jobs=study.jobs, progress=progress, name=study.name, replicates=replicates,
             )  # fmt: skip
             result = self._with_facts(replace(result, phantom=self.cohort.phantom))
             if study.evaluation.audit:
-                found = audit_lightly(Audited(study, self.cohort, self.labels, table, result))
+                found = audit_lightly(Audited(study, self.cohort, self.labels, table, result, replicates))
                 result = replace(result, tables={**result.tables, **found})
             return self._keep(result)
 
@@ -246,9 +247,9 @@ class Run:
         """
         table, result = self._need_table(), self.result or self.evaluate()
         with self._stage("audit"):
-            found = audit(Audited(self.study, self.cohort, self.labels, table, result), thorough=thorough)
-            self.result = replace(result, tables={**result.tables, **found})
-            self.result.save(self.study.output)
+            of = Audited(self.study, self.cohort, self.labels, table, result, read_replicates(self.study))
+            found = audit(of, thorough=thorough)
+            self._keep(replace(result, tables={**result.tables, **found}))
             write_audit(self.study.output, found, thorough=thorough)
         self.report()
         return found["audit"]

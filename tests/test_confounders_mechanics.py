@@ -110,3 +110,18 @@ def test_a_result_whose_model_saw_the_held_out_rows_is_told(studied):
     changed = replace(result, chosen=chosen)
     checks = audit_result(table, plans, settings, confounder_columns(table), changed)["audit"].set_index("check")
     assert checks.loc["row garbage", "state"] == "failed"
+
+
+def test_an_endpoint_of_several_classes_is_audited_class_by_class(make_table, quick):
+    """Its classes share a split, which the audit must lay out again."""
+    table, labels = make_table(60, seed=4)
+    rng = np.random.default_rng(0)
+    subtype = rng.choice(["luminal A", "luminal B", "triple negative"], len(labels))
+    labels = labels.assign(malignancy="malignant", molecular_subtype=subtype)
+    settings = quick.model_copy(update={"arms": ("radiomics",), "outer_folds": 3})
+    result = evaluate(table, labels, ["molecular_subtype"], settings)
+    plans = lay_out_again(table, labels, ["molecular_subtype"], settings, result)
+    assert len(plans) == result.predictions["endpoint"].nunique() >= 3
+    found = audit_result(table, plans, settings, confounder_columns(table), result)
+    assert (found["audit"].query("check == 'row garbage'")["state"] == "passed").all()
+    assert found["confounders"]["endpoint"].nunique() == len(plans)
