@@ -18,6 +18,7 @@ from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
 from .folds import Split, persons_of, seed_of
 from .outer import deal
+from .replicates import required
 from .result import ARM_FAMILIES, Result
 from .rows import Rows
 
@@ -73,8 +74,11 @@ def lay_out_again(
     endpoints: Sequence[str | Mapping[str, str]],
     settings: EvaluationSettings,
     result: Result,
+    replicates: pd.DataFrame | None = None,
 ) -> list[tuple[Design, Split]]:
     """The cases and the split of every endpoint that a result holds predictions of.
+
+    The other arguments are those of the evaluation.
 
     Raises
     ------
@@ -82,12 +86,14 @@ def lay_out_again(
         If a split is not the one that the result was made with.
     """
     arms, _ = possible_arms(table.values.columns, settings.arms)
+    again = required(settings.stability, replicates, table)
     plans = []
     evaluated = set(result.predictions["endpoint"])
     for endpoint in resolve_endpoints(endpoints, labels):
         if endpoint.name not in evaluated:
             continue
         design = lay_out(table, labels, endpoint, settings.same_person, arms, settings.site_column)
+        design = design.measured_again(again)
         split = _deal(design, design.rows, settings, settings.repeats, seed_of(settings.seed, design.name))
         if split.sha256 != result.folds[design.name]["sha256"]:
             raise LeakageError(

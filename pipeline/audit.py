@@ -16,7 +16,9 @@ from ..features.whole import write_whole
 from ..models.audit import Check
 from ..models.audit_study import QUICK, THOROUGH, audit_endpoints, audit_frame, audit_result, lay_out_again
 from ..models.confounders import confounder_columns
+from ..models.design import Design
 from ..models.evaluate import evaluate
+from ..models.folds import Split
 from ..models.intervals import cv_auc, cv_auc_difference
 from ..models.result import Result
 from ..models.scoring import held_out
@@ -25,7 +27,7 @@ from .drawing import drawing_columns
 from .extract import extract
 from .means import Means
 from .shuffled import shuffle_cohort
-from .study import Study
+from .study import Study, read_replicates
 
 LOG = logging.getLogger("cemrad")
 AUDIT_FILE = "audit.json"
@@ -55,7 +57,7 @@ def audit_lightly(of: Audited) -> dict[str, pd.DataFrame]:
         ``audit`` and ``confounders``, for a result's further tables.
     """
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules))
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, of.study.evaluation, of.result)
+    plans = _plans(of)
     found = audit_result(of.table, plans, of.study.evaluation, known, of.result)
     _tell(found["audit"])
     return found
@@ -77,7 +79,7 @@ def audit(of: Audited, *, thorough: bool = False) -> dict[str, pd.DataFrame]:
     """
     settings, depth = of.study.evaluation, THOROUGH if thorough else QUICK
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules, read=True))
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, settings, of.result)
+    plans = _plans(of)
     rows = audit_endpoints(plans, settings, of.result, depth, jobs=of.study.jobs)
     rows += shuffled_voxels(of, thorough=thorough)
     light = audit_result(of.table, plans, settings, known, of.result, garbage=False)
@@ -99,6 +101,11 @@ def shuffled_voxels(of: Audited, *, thorough: bool) -> list[Check]:
     table = extract(cohort, settings, Means(of.study.jobs, of.study.limits))
     rows = [_compare(of.table.values, table.values)]
     return rows + (_predicted(of, table) if thorough else [])
+
+
+def _plans(of: Audited) -> list[tuple[Design, Split]]:
+    study = of.study
+    return lay_out_again(of.table, of.labels, study.endpoints, study.evaluation, of.result, read_replicates(study))
 
 
 def _compare(real: pd.DataFrame, shuffled: pd.DataFrame) -> Check:
@@ -131,8 +138,9 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
     arm = "radiomics"
     if arm not in set(of.result.predictions["arm"]):
         return []
-    settings = of.study.evaluation.model_copy(update={"arms": (arm,)})
-    plans = lay_out_again(of.table, of.labels, of.study.endpoints, of.study.evaluation, of.result)
+    # The replicates are of the real pictures: they say nothing about shuffled ones.
+    settings = of.study.evaluation.model_copy(update={"arms": (arm,), "stability": None})
+    plans = _plans(of)
     case_ids = [case_id for case_id in of.table.values.index if case_id in table.values.index]
     found = evaluate(table.take(case_ids), of.labels, of.study.endpoints, settings, jobs=of.study.jobs)
     rows = []
