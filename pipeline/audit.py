@@ -139,6 +139,7 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
     arm = "radiomics"
     if arm not in set(of.result.predictions["arm"]):
         return []
+    # Replicates are of the real pictures: they say nothing about shuffled ones.
     settings = of.study.evaluation.model_copy(update={"arms": (arm,), "stability": None})
     plans = of.plans()
     judged = {case_id for design, _ in plans for case_id in design.rows.case_ids}
