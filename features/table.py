@@ -84,7 +84,7 @@ class FeatureTable:
             raise TableError(f"cases lack the columns {absent}")
         for name in self.values.columns:
             ColumnName.parse(name)
-        infinite = np.isinf(_numbers(self.values)).any(axis=0)
+        infinite = np.asarray(np.isinf(_numbers(self.values)).any(axis=0))
         if infinite.any():
             bad = self.values.columns[infinite][:5].tolist()
             raise TableError(f"infinite values in {bad}; make them missing, with a failure that says why")

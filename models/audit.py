@@ -19,12 +19,13 @@ from ..features.errors import CemradError, EvaluationError
 from ..features.settings import Settings
 from ..features.table import ColumnName
 from .design import Design
-from .evaluate import FoldOutcome, Job, run_fold
+from .evaluate import FoldOutcome, run_fold
 from .folds import TRAINING_ONLY, Ints, Split, seed_of
 from .fusion import FusionSettings
 from .intervals import HeldOut, influence
 from .learner import Array
 from .metrics import auc
+from .outcome import Job
 from .result import Result
 from .rows import Rows
 

@@ -97,7 +97,7 @@ class BundledModel:
         x = bounded(table.values.reindex(columns=list(self.features)).to_numpy(dtype=np.float64))
         families = {ColumnName.parse(name).family for name in self.features}.intersection(IMAGE_FAMILIES)
         known = ~np.isnan(x)
-        usable = known.any(axis=1)
+        usable = np.asarray(known.any(axis=1))
         for family in sorted(families):
             mine = [name.startswith(f"{family}:") for name in self.features]
             usable &= known[:, mine].any(axis=1)

@@ -58,6 +58,13 @@ class Design:
         """The endpoint's name."""
         return self.endpoint.name
 
+    def with_exclusions(self, problem: str) -> str:
+        """A problem with why most of the cases that were left out are, as that may be its cause."""
+        if self.exclusions.empty:
+            return problem
+        n, reasons = len(self.exclusions), self.exclusions["reason"].value_counts()
+        return f"{problem} ({n} cases left out, {reasons.iloc[0]} of them: {reasons.index[0]})"
+
     def measured_again(self, replicates: Replicates | None) -> Design:
         """The same endpoint with replicates of its cases, where there are any."""
         return replace(self, rows=replace(self.rows, replicates=replicates))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,24 +15,20 @@ from pydantic import Field, field_validator
 
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
-from .arm import FittedArm, possible_arms
+from .arm import possible_arms
 from .dealing import deal_endpoints
 from .design import Design, lay_out, resolve_endpoints
 from .explain import explain
-from .folds import Ints, Split, seed_of
+from .folds import Split, seed_of
 from .further import further_tables
 from .fusion import FusionSettings, fit_arms
-from .learner import Array, probability
 from .multiclass import measure_classes
+from .outcome import ArmOutcome, Job, long_tables, params_row
 from .outer import OuterSettings
 from .replicates import FOLD_COLUMNS, Replicates, fold_counts, required, stability_table
 from .result import (
     ARMS,
-    CHOSEN_COLUMNS,
     EXCLUSION_COLUMNS,
-    PREDICTION_COLUMNS,
-    SHAP_BASE_COLUMNS,
-    SHAP_COLUMNS,
     Result,
     known_arm,
 )
@@ -64,27 +60,6 @@ class EvaluationSettings(FusionSettings):
     @classmethod
     def _arms_exist(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(known_arm, arms))
-
-
-class Job(NamedTuple):
-    """One fold of one endpoint."""
-
-    design: Design
-    split: Split
-    repeat: int
-    fold: int
-
-
-@dataclass(frozen=True, eq=False)
-class ArmOutcome:
-    """What one arm's model of one fold was, and what it said about the cases held out of it."""
-
-    fitted: FittedArm
-    held: Ints
-    margin: Array
-    values: Array
-    shap: Array
-    base: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +184,7 @@ def evaluate(
             "endpoints_not_estimable": problems,
             "values_out_of_bounds": out_of_bounds(table.values),
             "columns_left_out": {design.name: list(design.left_out) for design in designs},
-            "params": [_params(*item) for item in kept],
+            "params": [params_row(*item) for item in kept],
             "evaluation_s": round(time.perf_counter() - started, 2),
         },
     )
@@ -256,6 +231,7 @@ def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict
     )
     for name, why in problems.items():
         LOG.warning("evaluate: endpoint %s: %s", name, why)
+    problems = {d.name: d.with_exclusions(problems[d.name]) for d in designs if d.name in problems}
     if not splits:
         raise EvaluationError(f"no endpoint can be estimated: {_told(problems)}")
     return splits, problems
@@ -343,75 +319,3 @@ def _unharmonised(outcomes: Iterable[FoldOutcome]) -> pd.DataFrame:
 
 def _told(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())
-
-
-class LongTables(NamedTuple):
-    """The tables of a Result that have rows per case, of the arms that stand."""
-
-    predictions: pd.DataFrame
-    chosen: pd.DataFrame
-    shap: pd.DataFrame
-    shap_base: pd.DataFrame
-
-
-def long_tables(kept: Sequence[tuple[Job, str, ArmOutcome]]) -> LongTables:
-    """What each arm of each fold said and why, as the tables of a Result."""
-    return LongTables(
-        predictions=_frame(PREDICTION_COLUMNS, (_predictions(*item) for item in kept)),
-        chosen=_frame(CHOSEN_COLUMNS, (_chosen(*item) for item in kept)),
-        shap=_frame(SHAP_COLUMNS, (_shap(*item) for item in kept)),
-        shap_base=_frame(SHAP_BASE_COLUMNS, (_base(*item) for item in kept)),
-    )
-
-
-def _key(job: Job, arm: str) -> dict[str, Any]:
-    return {"endpoint": job.design.name, "arm": arm, "repeat": job.repeat, "fold": job.fold}
-
-
-def _predictions(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
-    cases = job.design.cases.iloc[part.held]
-    return pd.DataFrame(
-        _key(job, arm)
-        | {
-            "case_id": cases.index.to_numpy(dtype=object),
-            "patient_id": cases["patient_id"].to_numpy(dtype=object),
-            "breast_id": cases["breast_id"].to_numpy(dtype=object),
-            "truth": job.design.rows.y[part.held],
-            "probability": probability(part.margin),
-            "margin": part.margin,
-            "threshold": part.fitted.threshold,
-        }
-        | {f"threshold_{name}": value for name, value in part.fitted.thresholds.items()}
-    )
-
-
-def _chosen(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
-    return pd.DataFrame(_key(job, arm) | {"feature": list(part.fitted.features), "gain": part.fitted.model.gains()})
-
-
-def _shap(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
-    ids = job.design.cases.index.to_numpy(dtype=object)[part.held]
-    n_cases, n_features = part.shap.shape
-    return pd.DataFrame(
-        _key(job, arm)
-        | {
-            "case_id": ids.repeat(n_features),
-            "feature": list(part.fitted.features) * n_cases,
-            "value": part.values.ravel(),
-            "shap": part.shap.ravel(),
-        }
-    )
-
-
-def _base(job: Job, arm: str, part: ArmOutcome) -> pd.DataFrame:
-    ids = job.design.cases.index.to_numpy(dtype=object)[part.held]
-    return pd.DataFrame(_key(job, arm) | {"case_id": ids, "base": part.base, "margin": part.margin})
-
-
-def _params(job: Job, arm: str, part: ArmOutcome) -> dict[str, Any]:
-    return _key(job, arm) | {"params": dict(part.fitted.params), "inner_log_loss": round(part.fitted.inner_loss, 6)}
-
-
-def _frame(columns: list[str], parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    made = list(parts)
-    return pd.concat(made, ignore_index=True)[columns] if made else pd.DataFrame(columns=columns)

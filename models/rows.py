@@ -86,7 +86,7 @@ def bounded(x: Array) -> Array:
     >>> bounded(np.array([1e300, -2.0, np.nan])).tolist()
     [1e+30, -2.0, nan]
     """
-    return np.clip(x, -MOST, MOST)
+    return np.asarray(np.clip(x, -MOST, MOST), dtype=np.float64)
 
 
 def out_of_bounds(values: pd.DataFrame) -> dict[str, int]:

@@ -95,8 +95,8 @@ def train(
         try:
             models.append(_fit(design, arm, settings, wanted[design.name]))
         except EvaluationError as error:
-            left_out[design.name] = str(error)
-            LOG.warning("train: endpoint %s is left out: %s", design.name, error)
+            left_out[design.name] = design.with_exclusions(str(error))
+            LOG.warning("train: endpoint %s is left out: %s", design.name, left_out[design.name])
             continue
         why = _not_evaluated(design, arm, settings, promised)
         if why:

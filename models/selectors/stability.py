@@ -7,6 +7,7 @@ expected to be kept by chance, `q` of them entering in each half.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,9 +67,13 @@ class Selector(OfSettings):
 
 def _first_in(x: Array, y: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """The first `n` features of the LASSO path."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import lars_path
 
     scores = Standard.fit(x).apply(x)
     varied = np.flatnonzero(scores.std(axis=0) > 0)
-    _, active, _ = lars_path(scores[:, varied], y - y.mean(), method="lasso", max_iter=n, return_path=False)
+    with warnings.catch_warnings():
+        # Of equal columns the path drops all but one, or ends early: the order until there is what is wanted.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        _, active, _ = lars_path(scores[:, varied], y - y.mean(), method="lasso", max_iter=n, return_path=False)
     return varied[np.asarray(active[:n], dtype=np.int64)]
