@@ -56,8 +56,8 @@ def main() -> None:
     about = machine()
     say(f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}; load {load()}")
     say(f"5 folds, {options.repeats} repeats; times are of all folds; AutoGluon {options.limit:g} s per fold\n")
-    say("| table | model | AUC | 95 % interval | ours less theirs | 95 % interval | wall, s | processor, s |")
-    say("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    say("| table | model | AUC | 95 % interval | ours less theirs | 95 % interval | p | wall, s | processor, s |")
+    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = [row for name in options.tables for row in compare(name, options)]
     record = {"machine": about, "load": load(), "repeats": options.repeats, "limit_s": options.limit, "rows": rows}
     (options.output / "bench.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -80,7 +80,7 @@ def compare(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
             predicted, clock = _predicted(peer, cohort, folds, options)
         except (subprocess.CalledProcessError, OSError) as error:
             text = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-            say(f"| {name} | {peer} | left out: {text[-1] if text else 'no reason given'} | | | | | |")
+            say(f"| {name} | {peer} | left out: {text[-1] if text else 'no reason given'} | | | | | | |")
             continue
         rows.append(_row(name, peer, held_out(predicted, "lesion"), default, clock))
     return rows
@@ -94,7 +94,7 @@ def _ours(cohort: Cohort, label: str, changed: dict[str, Any]) -> Result:
 def _row(table: str, model: str, found: HeldOut, default: HeldOut, clock: dict[str, Any]) -> dict[str, Any]:
     area = cv_auc(found)
     gap = cv_auc_difference(default, found) if found is not default else None
-    against = ["", ""] if gap is None else [f"{gap.estimate:+.3f}", _span(gap)]
+    against = ["", "", ""] if gap is None else [f"{gap.estimate:+.3f}", _span(gap), f"{gap.p:.2f}"]
     clocks = [f"{clock['wall_s']:.0f}", f"{clock['cpu_s']:.0f}"]
     say(f"| {' | '.join([table.split('.')[0], model, f'{area.estimate:.3f}', _span(area), *against, *clocks])} |")
     return {"table": table, "model": model, "auc": area._asdict(), "ours_less": gap and gap._asdict(), **clock}

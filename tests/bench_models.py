@@ -45,6 +45,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "fits": (fusion, "_fit_part"),
     "SHAP": (evaluation, "explain"),
     "scoring": (evaluation, "score"),
+    "further tables": (evaluation, "further_tables"),
     "frames": (evaluation, "_frame"),
 }
 
@@ -106,7 +107,7 @@ def measure(settings: EvaluationSettings, n_endpoints: int, jobs: int) -> dict[s
     say(f"  {wall:.0f} s wall, {cpu:.0f} s of processor, {peak_mib():.0f} MiB at most ({before_mib:.0f} before); "
         f"goal of the whole below {GOAL_S} s: {met(wall < GOAL_S)}")  # fmt: skip
     for name, seconds in sorted(watch.cpu_s.items(), key=lambda item: -item[1]):
-        say(f"  {name:10} {seconds:7.1f} s of processor, {seconds / cpu:6.1%}")
+        say(f"  {name:14} {seconds:7.1f} s of processor, {seconds / cpu:6.1%}")
     rows = result.metrics.query("level == 'lesion' and metric == 'auc'")
     areas = rows.pivot_table(index="endpoint", columns="arm", values="estimate", sort=False)
     best = {name: auc(_truth(cohort.labels[name]), cohort.probability.loc[cohort.labels[name].notna(), name].to_numpy())

@@ -20,21 +20,19 @@ from cemrad.features.table import ColumnName, FeatureTable
 from cemrad.models import evaluate as evaluation
 from cemrad.models.design import lay_out
 from cemrad.models.evaluate import EvaluationSettings, evaluate
+from cemrad.models.irls import fit_logistic
 from cemrad.models.metrics import auc
 from cemrad.models.target import resolve_endpoint
 from cemrad.pipeline.cohorts import phantom
 from cemrad.pipeline.phantom_truth import BLOCKS, Effects, label_model, population_auc
 from planted import Block, Endpoint, World
-from scipy.optimize import brentq
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 OUTPUT = Path(__file__).parents[1] / "runs" / "bench-truth"
 ENDPOINT = "malignancy"
 EXPLAINED = "fused+clinical"
+QUICK = {"n_bootstrap": 100, "further": ("calibration",)}
+"""Of the scores, estimates and the AUC's interval are read, which no bootstrap makes."""
 N_NEW = 40_000
-N_NEW_IMAGES = 400
-"""Patients of the phantom, not lesions: pictures take time."""
 SCENES: dict[str, tuple[int, float]] = {
     "no effect, 150 patients": (150, 0.0),
     "half the effects, 150 patients": (150, 0.5),
@@ -69,7 +67,9 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="section", help="of features, images; both without one")
     parser.add_argument("--cohorts", type=int, default=40, help="of each scene of the section features")
-    parser.add_argument("--image-cohorts", type=int, default=4, help="of 150 patients in the section images")
+    parser.add_argument("--image-cohorts", type=int, default=4, help="of the section images")
+    parser.add_argument("--image-patients", type=int, default=150, help="of each of them")
+    parser.add_argument("--new-image-patients", type=int, default=400, help="on which their models are judged")
     parser.add_argument(
         "--scenes", nargs="*", default=list(SCENES), choices=list(SCENES), help="of the section features"
     )
@@ -86,7 +86,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     about = machine()
     say(f"{about['processor']}, {about['cores']} cores, Python {about['python']}; load {load()}")
-    settings = EvaluationSettings(**({"scoring": {"n_bootstrap": 100}} | options.settings))  # only the AUC is read
+    settings = EvaluationSettings(**({"scoring": QUICK} | options.settings))
     for section in options.sections or ("features", "images"):
         say()
         (features if section == "features" else images)(options, settings)
@@ -111,20 +111,22 @@ def features(options: argparse.Namespace, settings: EvaluationSettings) -> None:
 
 
 def images(options: argparse.Namespace, settings: EvaluationSettings) -> None:
-    stated = phantom.Settings(n_patients=150)
-    new_settings = stated.model_copy(update={"seed": 1, "first_patient": 1001, "n_patients": N_NEW_IMAGES})
+    stated = phantom.Settings(n_patients=options.image_patients)
+    new_settings = stated.model_copy(
+        update={"seed": 1, "first_patient": 1001, "n_patients": options.new_image_patients}
+    )
     best = population_auc(label_model(stated.effects, stated.prevalence), ENDPOINT, BLOCKS)
     rows, new = [], None
     for seed in range(1, options.image_cohorts + 1):
-        kept = kept_at(options, settings, "images", seed)
+        kept = kept_at(options, settings, f"images-{options.image_patients}-{options.new_image_patients}", seed)
         if not kept.is_file():
             new = new or _extracted(new_settings)
             table, labels = _extracted(stated.model_copy(update={"seed": 100 + seed}))
             judge(table, labels, *new, settings).to_parquet(kept)
         rows.append(pd.read_parquet(kept))
-    say(f"images: random weights of resnet18; new cases are {N_NEW_IMAGES} patients")
-    show(f"phantom pictures: {options.image_cohorts} cohorts of 150 patients; best possible AUC {best:.3f}",
-         pd.concat(rows), shares(1.0))  # fmt: skip
+    say(f"images: random weights of resnet18; new cases are {options.new_image_patients} patients")
+    title = f"phantom pictures: {options.image_cohorts} cohorts of {options.image_patients} patients"
+    show(f"{title}; best possible AUC {best:.3f}", pd.concat(rows), shares(1.0))
 
 
 def kept_at(options: argparse.Namespace, settings: EvaluationSettings, scene: str, seed: int) -> Path:
@@ -170,15 +172,16 @@ def judge(
         evaluation.fit_arms = plain
     rows = lay_out(new_table, new_labels, resolve_endpoint(ENDPOINT, new_labels)).rows
     stated = result.metrics.query("level == 'lesion' and metric == 'auc'").set_index("arm")
+    calibration = result.tables["calibration"].query("level == 'lesion'").pivot_table("estimate", "arm", "metric")
     found = []
-    for arm, held in result.predictions.groupby("arm", sort=False):
+    for arm in result.predictions["arm"].unique():
         truths = [_measured(rows.y, fold[arm].held_out_margin(rows)) for fold in models]
         true_auc, true_slope, true_large = np.mean(truths, axis=0)
-        _, slope, large = _measured(held["truth"].to_numpy(), held["margin"].to_numpy())
         low, high = stated.loc[arm, ["low", "high"]]
         found.append({
             "arm": arm, "auc": stated.loc[arm, "estimate"], "true_auc": true_auc, "covers": low <= true_auc <= high,
-            "slope": slope, "true_slope": true_slope, "citl": large, "true_citl": true_large,
+            "slope": calibration.loc[arm, "calibration_slope"], "true_slope": true_slope,
+            "citl": calibration.loc[arm, "calibration_in_the_large"], "true_citl": true_large,
             **(_explained(result) if arm == EXPLAINED else {}),
             **(_selected(result, planted) if arm == EXPLAINED and planted is not None else {}),
         })  # fmt: skip
@@ -187,9 +190,10 @@ def judge(
 
 def _measured(truth: np.ndarray, margin: np.ndarray) -> tuple[float, float, float]:
     """AUC, calibration slope, and calibration in the large: the intercept with the slope fixed at 1."""
-    slope = LogisticRegression(C=np.inf, max_iter=1000).fit(margin[:, None], truth).coef_.item()
-    large = brentq(lambda move: float(np.mean(expit(margin + move)) - truth.mean()), -20, 20)
-    return auc(truth, margin), slope, large
+    ones = np.ones((len(truth), 1))
+    large = fit_logistic(ones, truth, ones.T, offset=margin)[0, 0]
+    slope = fit_logistic(np.column_stack([ones, margin]), truth, ones.T)[0, 1]
+    return auc(truth, margin), float(slope), float(large)
 
 
 def _explained(result: Any) -> dict[str, float]:
