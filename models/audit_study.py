@@ -16,8 +16,9 @@ from .confounders import check_confounders, confounder_panel
 from .copies import check_copies
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
-from .folds import Split, persons_of, seed_of
+from .folds import Split, seed_of
 from .outer import deal
+from .persons import persons_of
 from .result import ARM_FAMILIES, Result
 from .rows import Rows
 
