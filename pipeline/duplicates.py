@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from ..features.case import Case, PictureKey
 from ..features.fingerprint import COLUMNS, Fingerprint, fingerprint, join
 from ..features.reading import Reading
 from ..features.training_ids import KEY, TrainingIds
+from ..models.persons import Tie
+
+_SHOWN = 8
 
 
 def mask_training(cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -47,6 +50,17 @@ def prints_of(reading: Reading) -> dict[str, Fingerprint]:
     """Fingerprints of the pictures of a case that were read, by name, where there is one."""
     made = {key.name: fingerprint(image.pixels) for key, (image, _) in reading.usable.items()}
     return {name: found for name, found in made.items() if found is not None}
+
+
+def tie_lines(ties: Sequence[Tie]) -> Iterator[str]:
+    """Patients who share a picture, as text for a terminal."""
+    if ties:
+        yield "patients who are taken for one person, because of their pictures"
+    for tie in ties[:_SHOWN]:
+        where = f"{tie.patient_id} {tie.picture} and {tie.other_id} {tie.other_picture}"
+        yield f"          {where}: {tie.why}"
+    if len(ties) > _SHOWN:
+        yield f"          and {len(ties) - _SHOWN} more pairs (--json names all)"
 
 
 def print_frame(prints: Mapping[str, Mapping[str, Fingerprint]]) -> pd.DataFrame:
