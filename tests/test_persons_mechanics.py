@@ -179,6 +179,25 @@ def test_who_taught_a_network_may_stay_on_the_training_side(twins, quick):
         evaluate(made, labels, ["malignancy"], quick.model_copy(update=changes))
 
 
+def test_a_weights_file_states_whom_it_was_trained_on(tmp_path):
+    from cemrad.features.errors import WeightsError
+    from cemrad.features.weights import load_network
+    from safetensors.torch import save_file
+
+    model, plain = load_network("resnet18", "random")
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    assert KEY not in plain.as_record()
+    record = TrainingIds.of(["P1"]).as_record()
+    save_file(tensors, tmp_path / "tuned.safetensors", metadata={KEY: json.dumps(record)})
+    _, tuned = load_network("resnet18", str(tmp_path / "tuned.safetensors"))
+    assert tuned.as_record()[KEY] == record
+    assert tuned.sha256 == plain.sha256
+    for text in ("{", "[]", '{"persons": []}'):
+        save_file(tensors, tmp_path / "bad.safetensors", metadata={KEY: text})
+        with pytest.raises(WeightsError, match="not a record of training ids"):
+            load_network("resnet18", str(tmp_path / "bad.safetensors"))
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn(ArrayMask):
     """A mask of a segmenter that learned."""
