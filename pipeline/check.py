@@ -254,9 +254,7 @@ def check(
         endpoints=tuple(count_endpoints(cohort, endpoints)),
         groups=_groups(cohort),
         pairs=_pairs(cohort),
-        events={
-            level.label: n for level in levels if level.level == "patient" and (n := rarer_side(level)) is not None
-        },
+        events={at.label: n for at in levels if at.level == "patient" and (n := rarer_side(at)) is not None},
         usable=_usable(cohort, facts if decode else None),
         advice=tuple(size_advice(levels, 0 if cohort.table is None else cohort.table.values.shape[1], sample_size)),
         ties=picture_ties(cohort.case_frame().join(print_frame(prints), how="right")),
