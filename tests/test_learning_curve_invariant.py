@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import evaluate
 from cemrad.models.folds import split
 from cemrad.models.learning_curve import (
@@ -18,7 +19,7 @@ from cemrad.models.learning_curve import (
 )
 from cemrad.models.power_law import FLAT, RISING, UNCLEAR, UNKNOWN, PowerLaw, power_law, verdict
 from cemrad.models.rows import Rows
-from cemrad.models.target import resolve_endpoint
+from cemrad.models.scoring import ScoringSettings
 from scipy.optimize import curve_fit
 
 
@@ -89,7 +90,9 @@ def test_shares_are_nested_of_whole_persons_and_of_both_classes_alike(laid_out):
 @pytest.fixture(scope="module")
 def settings(quick):
     curve = LearningCurveSettings(fractions=(0.03, 0.3, 0.5, 0.75), repeats=2)
-    return quick.model_copy(update={"outer_folds": 4, "arms": ("clinical", "radiomics"), "learning_curve": curve})
+    scoring = ScoringSettings(n_bootstrap=100, further=())
+    changes = {"outer_folds": 4, "arms": ("clinical", "radiomics"), "audit": False, "scoring": scoring}
+    return quick.model_copy(update=changes | {"learning_curve": curve})
 
 
 def test_the_curve_ends_where_the_evaluation_is_whatever_the_jobs(make_table, settings):
@@ -121,7 +124,8 @@ def test_the_curve_ends_where_the_evaluation_is_whatever_the_jobs(make_table, se
 
 
 def test_no_curve_unless_it_is_asked_for(make_table, quick):
-    found = evaluate(*make_table(40, seed=3), ["malignancy"], quick.model_copy(update={"arms": ("clinical",)}))
+    plain = quick.model_copy(update={"arms": ("clinical",), "audit": False})
+    found = evaluate(*make_table(40, seed=3), ["malignancy"], plain)
     assert "learning_curve" not in found.tables
     assert found.tables["sample_size"]["arm"].tolist() == ["clinical"]
 

@@ -17,11 +17,12 @@ from cemrad.features.table import FeatureTable
 from cemrad.features.training_ids import KEY, TrainingIds
 from cemrad.models.bundle import Bundle
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import evaluate
 from cemrad.models.folds import Split, split
 from cemrad.models.outer import OuterSettings, deal
 from cemrad.models.persons import IDENTICAL, NEAR_COPY, SAME_PERSON_COLUMNS, persons_of, picture_ties
-from cemrad.models.target import resolve_endpoint
+from cemrad.models.scoring import ScoringSettings
 from cemrad.models.train import train
 from cemrad.pipeline.check import check
 from cemrad.pipeline.cohort import Cohort
@@ -82,6 +83,12 @@ def test_a_fingerprint_does_not_depend_on_what_holds_the_numbers():
     assert fingerprint(np.full((60, 50), 7)) is None
 
 
+def cheap(quick, **changes):
+    """One small arm, and nothing measured beside it."""
+    plain = {"arms": ("clinical",), "audit": False, "scoring": ScoringSettings(n_bootstrap=100, further=())}
+    return quick.model_copy(update=plain | changes)
+
+
 @pytest.fixture
 def twins(make_table):
     """A table with pictures, in which P001 is P000 under another id, by equal pixels, and P005 a near copy of P002."""
@@ -125,7 +132,7 @@ def test_t6_a_split_by_patient_ids_alone_is_refused_where_a_person_has_two(twins
 
 def test_an_evaluation_takes_them_for_one_person_and_says_so(twins, quick, caplog):
     with caplog.at_level(logging.WARNING, logger="cemrad"):
-        found = evaluate(*twins, ["malignancy"], quick.model_copy(update={"arms": ("clinical",)}))
+        found = evaluate(*twins, ["malignancy"], cheap(quick))
     assert "identical pictures under two ids, taken for one person: P000 and P001" in caplog.text
     assert "near-identical pictures under two ids, taken for one person: P002 and P005" in caplog.text
     assert list(found.tables["same_person"].columns) == SAME_PERSON_COLUMNS
@@ -147,14 +154,14 @@ def test_a_training_picture_under_a_new_id_is_known_to_the_bundle(twins, quick, 
         assert made.predict(FeatureTable(table.values, renamed))["seen_in_training"].all()
         assert not made.predict(FeatureTable(table.values, strange))["seen_in_training"].any()
         assert not made.predict(FeatureTable(table.values, renamed.drop(columns=PIXELS)))["seen_in_training"].any()
-    text = json.dumps(sorted(bundle.pictures))
+    text = json.dumps(sorted(bundle.contents))
     assert not any(cell.partition(":")[2] in text for cell in table.cases[PIXELS])
 
 
 @pytest.mark.parametrize("by_picture", [False, True])
 def test_a_step_that_learned_from_a_held_out_person_is_refused_unless_it_is_out_of_fold(twins, quick, by_picture):
     table, labels = twins
-    settings = quick.model_copy(update={"arms": ("clinical",)})
+    settings = cheap(quick)
     whom = ((), [f"{7:064x}"]) if by_picture else (["P007", "somebody else"], ())
 
     def weighed(*ids, **more):
@@ -172,11 +179,10 @@ def test_who_taught_a_network_may_stay_on_the_training_side(twins, quick):
     parts = table.cases["patient_id"].isin([f"P{i:03d}" for i in range(20)]).map({True: "old", False: "new"})
     record = {"masks": [{"n_masks": 3, KEY: TrainingIds.of(["P007"]).as_record()}]}
     made = FeatureTable(table.values, table.cases.assign(part=parts), provenance=record)
-    changes = {"arms": ("clinical",), "split": OuterSettings(by="column", column="part", held_out=("new",))}
-    evaluate(made, labels, ["malignancy"], quick.model_copy(update=changes))
-    changes["split"] = OuterSettings(by="column", column="part", held_out=("old",))
+    held_out = {name: OuterSettings(by="column", column="part", held_out=(name,)) for name in ("new", "old")}
+    evaluate(made, labels, ["malignancy"], cheap(quick, split=held_out["new"]))
     with pytest.raises(LeakageError, match=r"masks\[0\] was trained on"):
-        evaluate(made, labels, ["malignancy"], quick.model_copy(update=changes))
+        evaluate(made, labels, ["malignancy"], cheap(quick, split=held_out["old"]))
 
 
 def test_a_weights_file_states_whom_it_was_trained_on(tmp_path):
