@@ -23,7 +23,8 @@ class MaskSource(Protocol):
 
     A mask belongs to the picture on which it was drawn: the low-energy and the recombined image
     of one view may differ in size and origin. ``content()``, where it is there, is that of an
-    :class:`~cemrad.features.image.ImageSource`.
+    :class:`~cemrad.features.image.ImageSource`. A source that learned to draw from patients carries
+    ``trained_on``, a :class:`~cemrad.features.training_ids.TrainingIds`, so that it is not judged on them.
     """
 
     def read(self, image: Image) -> Mask:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from .errors import StudyError, WeightsError
 from .settings import nearest
+from .training_ids import KEY, TrainingIds
 
 IMAGENET, RANDOM = "imagenet", "random"
 
@@ -43,6 +45,9 @@ class Weights:
         Per channel, subtracted and divided after grey values were scaled to 0..1.
     licence : str, optional
         As timm states it; None where nobody stated one.
+    trained_on : mapping, optional
+        Whom a fine-tuned network was trained on, as :class:`~cemrad.features.training_ids.TrainingIds` records it:
+        JSON under ``trained_on`` in the metadata of a safetensors file.
     """
 
     name: str
@@ -53,10 +58,14 @@ class Weights:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     licence: str | None = None
+    trained_on: Mapping[str, Any] | None = None
 
     def as_record(self) -> dict[str, Any]:
-        """JSON values for a provenance."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """JSON values for a provenance; training ids only where there are any."""
+        record = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if self.trained_on is None:
+            del record[KEY]
+        return record
 
 
 @lru_cache(maxsize=4)
@@ -105,6 +114,8 @@ def load_network(
         file_hash = _load_file(model, Path(weights))
         name, source = Path(weights).name, "file"
     record = _record(model, name, network, source)
+    if source == "file":
+        record = replace(record, trained_on=_trained_on(Path(weights)))
     if sha256 is not None and sha256 not in (file_hash, record.sha256):
         found = f"{record.sha256} for the tensors" + (f" and {file_hash} for the file" if file_hash else "")
         raise WeightsError(
@@ -195,6 +206,18 @@ def _hub(download: bool) -> Iterator[None]:
 def _pretrained_name(model: nn.Module) -> str:
     stated = _stated(model)
     return ".".join(part for part in (stated.get("architecture"), stated.get("tag")) if part)
+
+
+def _trained_on(path: Path) -> dict[str, Any] | None:
+    """The training ids that a safetensors file states, checked."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(KEY)
+    if text is None:
+        return None
+    try:
+        return TrainingIds.from_record(json.loads(text)).as_record()
+    except (ValueError, RecursionError) as error:  # a TableError is a ValueError
+        raise WeightsError(f"{path}: its {KEY} is not a record of training ids ({error}); save it again") from None
 
 
 def _load_file(model: nn.Module, path: Path) -> str:

@@ -17,8 +17,9 @@ from .copies import check_copies
 from .dealing import deal_endpoints
 from .design import Design, lay_out, resolve_endpoints
 from .evaluate import EvaluationSettings
-from .folds import Split, persons_of, seed_of
+from .folds import Split, seed_of
 from .outer import deal
+from .persons import persons_of
 from .replicates import required
 from .result import ARM_FAMILIES, Result
 from .rows import Rows

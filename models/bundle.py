@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..features.errors import BundleError
+from ..features.fingerprint import PIXELS, pixels_of
 from ..features.table import FeatureTable
+from ..features.training_ids import person_hash
 from .bundle_file import CARD, MANIFEST, read_bundle, sha256, write_bundle
 from .bundled_model import BundledModel
 from .learner import probability
@@ -84,8 +85,8 @@ class Bundle:
             ``threshold_sens95`` and ``threshold_sens100`` (NaN where an older bundle has none), ``n_missing``
             (features without a value), ``n_out_of_range`` (values far outside the training range),
             ``ood_distance`` and ``ood`` (``""``, ``unusual``, ``far``, as :class:`~cemrad.models.novelty.Novelty`
-            tells them), ``seen_in_training``, and ``note``: why there is no probability (NaN), or that most
-            features are missing.
+            tells them), ``seen_in_training`` (the patient, or one of her pictures under whatever id), and ``note``:
+            why there is no probability (NaN), or that most features are missing.
 
         Raises
         ------
@@ -193,7 +194,7 @@ class Bundle:
         span = BEYOND * (model.high - model.low)
         with np.errstate(invalid="ignore"):
             far = (x < model.low - span) | (x > model.high + span)
-        known = [person_hash(patient, self.salt) in self.persons for patient in table.cases["patient_id"]]
+        known = self._known(table.cases)
         chance = np.where(usable, probability(margin), np.nan)
         n_missing = np.isnan(x).sum(axis=1)
         doubt = np.where(n_missing > x.shape[1] / 2, "features.missing: over half of the features have no value", "")
@@ -219,10 +220,18 @@ class Bundle:
             }
         )
 
+    def _known(self, cases: pd.DataFrame) -> list[bool]:
+        """Which cases are of a patient, or show a picture, that was in training."""
+        cells = cases[PIXELS] if PIXELS in cases else [""] * len(cases)
+        return [
+            person_hash(who, self.salt) in self.persons or not self.contents.isdisjoint(picture_marks(cell, self.salt))
+            for who, cell in zip(cases["patient_id"], cells, strict=True)
+        ]
 
-def person_hash(patient_id: str, salt: str) -> str:
-    """How a bundle remembers a patient id."""
-    return hashlib.sha256(f"{salt}|{patient_id}".encode()).hexdigest()
+
+def picture_marks(cell: str, salt: str) -> frozenset[str]:
+    """How a bundle remembers the pictures of a case, from its cell of ``pixels_sha256``."""
+    return frozenset(person_hash(f"pixels {value}", salt) for value in pixels_of(cell))
 
 
 def extraction_sha256(provenance: Mapping[str, Any]) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 from ..features.errors import StudyError, TableError
 from ..features.table import ColumnName, FeatureTable
 from .endpoint import Endpoint, resolve_endpoint
-from .folds import Ints, persons_of
+from .folds import Ints
 from .harmonise import sites_of
+from .persons import persons_of
 from .replicates import Replicates
 from .result import ARM_FAMILIES, EXCLUSION_COLUMNS
 from .rows import Rows, rows_of
@@ -120,7 +121,7 @@ def lay_out(
         Index ``case_id``; cases of the table that it lacks have no label.
     endpoint : Endpoint
     same_person : sequence of str
-        As in :func:`~cemrad.models.folds.persons_of`.
+        As in :func:`~cemrad.models.persons.persons_of`.
     arms : sequence of str
         Those that will be fitted.
     site_column : str, optional

@@ -22,9 +22,11 @@ from .explain import explain
 from .folds import Split, seed_of
 from .further import further_tables
 from .fusion import FusionSettings, fit_arms
+from .learning_curve import LearningCurveSettings, learning_curve
 from .multiclass import measure_classes
 from .outcome import ArmOutcome, Job, long_tables, params_row
 from .outer import OuterSettings
+from .persons import require_unseen, tell_ties
 from .replicates import FOLD_COLUMNS, Replicates, fold_counts, required, stability_table
 from .result import (
     ARMS,
@@ -33,6 +35,7 @@ from .result import (
     known_arm,
 )
 from .rows import out_of_bounds
+from .sample_size import SampleSizeSettings, offers_of, survey
 from .scoring import ScoringSettings, score
 from .subgroups import groups_of
 
@@ -54,6 +57,10 @@ class EvaluationSettings(FusionSettings):
         default=(), description="case columns whose equal values tie patients together"
     )
     scoring: ScoringSettings = ScoringSettings()
+    sample_size: SampleSizeSettings = SampleSizeSettings()
+    learning_curve: LearningCurveSettings | None = Field(
+        default=None, description="the AUC by the number of training persons; {} makes one"
+    )
     audit: bool = Field(default=True, description="the cheap checks of the leak audit, and the confounder panel")
 
     @field_validator("arms")
@@ -117,6 +124,8 @@ def evaluate(
         If an endpoint is not known, its labels are absent, or the column of a subgroup is.
     EvaluationError
         If no endpoint can be estimated; one that cannot beside others that can is a row that says so.
+    LeakageError
+        If automatic masks or a fine-tuned network have learned from a person who would be held out.
     """
     started = time.perf_counter()
     settings = settings or EvaluationSettings()
@@ -129,8 +138,10 @@ def evaluate(
     groups = groups_of(table, settings.scoring.subgroups, settings.scoring.subgroup_cuts)
     again = required(settings.stability, replicates, table)
     site = settings.site_column
+    same_person = tell_ties(table.cases)
     designs = [lay_out(table, labels, one, settings.same_person, arms, site).measured_again(again) for one in found]
     splits, problems = _deal(designs, settings)
+    require_unseen(table.provenance, table.cases, splits.values())
     outcomes = list(_run(designs, splits, arms, settings, jobs, progress))
     refused = _refused(outcomes)
     problems |= _without_arms(refused, arms)
@@ -150,6 +161,9 @@ def evaluate(
     tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
     tables |= measure_classes(designs, predictions, arms, settings.scoring, settings.seed, problems)
     tables |= _tables(outcomes, settings, again)
+    tables |= {"same_person": same_person, "sample_size": survey(offers_of(designs, arms), settings.sample_size)}
+    curve = settings.learning_curve
+    tables |= learning_curve(designs, splits, predictions, settings, curve, jobs=jobs, progress=progress)
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),

@@ -22,11 +22,12 @@ from .bundled_model import BundledModel
 from .design import Design, lay_out
 from .endpoint import resolve_endpoint
 from .evaluate import EvaluationSettings
-from .folds import Split, persons_of
+from .folds import Split
 from .further import further_tables
 from .known import known_cases
 from .metrics import THRESHOLDS
 from .outcome import ArmOutcome, Job, long_tables
+from .persons import persons_of
 from .result import EXCLUSION_COLUMNS, Result
 from .scoring import score
 from .subgroups import groups_of

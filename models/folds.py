@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ..features.errors import EvaluationError, LeakageError, TableError
+from ..features.errors import EvaluationError, LeakageError
 
 _MAX_DRAWS = 25
 TRAINING_ONLY = -1
@@ -33,18 +32,22 @@ class Split:
         Who each case belongs to; a person is never on both sides of a fold.
     assignment : ndarray of int, shape (n_repeats, n_cases)
         The fold in which each case is held out; :data:`TRAINING_ONLY` where it never is.
+    tied : tuple of str
+        Who each case belongs to by its pictures as well, where they are known: whatever `persons` says, none of
+        them may be on both sides either.
     """
 
     case_ids: tuple[str, ...]
     persons: tuple[str, ...]
     assignment: Ints
+    tied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for row in self.assignment:
-            folds: dict[str, int] = {}
-            for person, fold in zip(self.persons, row.tolist(), strict=True):
-                if folds.setdefault(person, fold) != fold:
-                    raise LeakageError(f"person {person!r} would be on both sides of a fold")
+            for owners, what in ((self.persons, "person"), (self.tied, "one person by her pictures, first id")):
+                torn = _torn(owners, row)
+                if torn is not None:
+                    raise LeakageError(f"{what} {torn!r}: would be on both sides of a fold")
 
     @property
     def n_repeats(self) -> int:
@@ -71,6 +74,12 @@ class Split:
         """Positions of the training side and of the held-out side."""
         held = self.assignment[repeat] == fold
         return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _torn(owners: Sequence[str], row: Ints) -> str | None:
+    """The first owner whose cases are in two folds."""
+    folds: dict[str, int] = {}
+    return next((o for o, fold in zip(owners, row.tolist(), strict=False) if folds.setdefault(o, fold) != fold), None)
 
 
 def split(
@@ -168,47 +177,6 @@ def class_counts(persons: Sequence[str], truth: NDArray[np.int64]) -> tuple[int,
     """
     owners = np.asarray(persons, dtype=object)
     return tuple(len(set(owners[truth == value])) for value in range(int(truth.max(initial=1)) + 1))
-
-
-def persons_of(cases: pd.DataFrame, same_person: Sequence[str] = ()) -> pd.Series[str]:
-    """The person behind each case.
-
-    Parameters
-    ----------
-    cases : DataFrame
-        With ``patient_id``, as in a FeatureTable.
-    same_person : sequence of str
-        Further columns: patients that share a value in one of them are one person, for example an
-        accession number, or an id from another system. Empty cells tie nobody.
-
-    Returns
-    -------
-    Series of str
-        The first patient id of each person, by case id.
-
-    Examples
-    --------
-    >>> cases = pd.DataFrame({"patient_id": ["A", "B", "C"], "exam": ["7", "8", "7"]}, index=list("xyz"))
-    >>> persons_of(cases, ["exam"]).tolist()
-    ['A', 'B', 'A']
-    """
-    absent = [name for name in same_person if name not in cases]
-    if absent:
-        raise TableError(f"same_person names columns that the cases lack: {absent}")
-    root = {patient: patient for patient in cases["patient_id"]}
-
-    def find(patient: str) -> str:
-        while root[patient] != patient:
-            patient = root[patient]
-        return patient
-
-    for name in same_person:
-        first: dict[str, str] = {}
-        for patient, value in zip(cases["patient_id"], cases[name], strict=True):
-            if not pd.isna(value) and str(value).strip():
-                one, other = find(first.setdefault(str(value), patient)), find(patient)
-                root[max(one, other)] = min(one, other)
-    return cases["patient_id"].map(find)
 
 
 def seed_of(seed: int, *parts: str | int) -> int:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ..features.fingerprint import PIXELS
 from ..features.table import FeatureTable
-from .bundle import Bundle, person_hash
+from ..features.training_ids import person_hash
+from .bundle import Bundle, picture_marks
 from .bundled_model import BundledModel
 from .design import IMAGE_FAMILIES
 
@@ -45,7 +47,7 @@ def known_cases(
     bundle : Bundle
     table : FeatureTable
     persons : Series of str
-        The person behind each case, as :func:`~cemrad.models.folds.persons_of` tells; all cases of a known person are
+        The person behind each case, as :func:`~cemrad.models.persons.persons_of` tells; all cases of a known person are
         known.
     pictures : mapping of str to sequence of str
         As :func:`hashed_contents` takes it.
@@ -65,9 +67,10 @@ def _marks(
     wanted = sorted({name for model in models for name in model.features if name.split(":")[0] in IMAGE_FAMILIES})
     rows = table.values.reindex(columns=wanted).to_numpy(dtype=np.float64) + 0.0  # -0 is 0
     marks = []
-    for case_id, row in zip(table.values.index, rows, strict=True):
+    cells = table.cases[PIXELS] if PIXELS in table.cases else [""] * len(rows)
+    for case_id, row, cell in zip(table.values.index, rows, cells, strict=True):
         found = [f"picture {text}" for text in pictures.get(str(case_id), ())]
         if np.isfinite(row).sum() >= MIN_VALUES:
             found.append(f"row {hashlib.sha256(row.tobytes()).hexdigest()}")
-        marks.append(frozenset(person_hash(text, salt) for text in found))
+        marks.append(frozenset(person_hash(text, salt) for text in found) | picture_marks(cell, salt))
     return marks

@@ -7,6 +7,7 @@ the way, a person is on one side.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Literal, Self
 
@@ -17,6 +18,7 @@ from pydantic import Field, model_validator
 from ..features.errors import EvaluationError
 from ..features.settings import Settings
 from .folds import TRAINING_ONLY, Ints, Split, class_counts, split
+from .persons import persons_of
 from .rows import Rows
 
 _SHOWN = 5
@@ -64,7 +66,14 @@ def deal(rows: Rows, cases: pd.DataFrame, settings: OuterSettings, *, n_folds: i
     ------
     EvaluationError
         If the column is not there or not filled, a person would be on both sides, or a side lacks a class.
+    LeakageError
+        If patients who share a picture are two persons in `rows`, and on both sides.
     """
+    made = _deal(rows, cases, settings, n_folds, n_repeats, seed)
+    return replace(made, tied=tuple(persons_of(cases)))
+
+
+def _deal(rows: Rows, cases: pd.DataFrame, settings: OuterSettings, n_folds: int, n_repeats: int, seed: int) -> Split:
     if settings.by == "folds":
         return split(rows.case_ids, rows.persons, rows.y, n_folds=n_folds, n_repeats=n_repeats, seed=seed)
     if settings.by == "share":

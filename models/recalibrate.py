@@ -13,8 +13,9 @@ from scipy.special import expit, logit
 
 from ..features.errors import EvaluationError, StudyError
 from ..features.table import FeatureTable
+from ..features.training_ids import person_hash
 from .arm import OutOfFold
-from .bundle import Bundle, person_hash
+from .bundle import Bundle
 from .bundled_model import BundledModel
 from .calibration import calibrate
 from .evaluate import EvaluationSettings

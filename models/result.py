@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,17 @@ def known_arm(arm: str) -> str:
         return arm
     guess = nearest(arm, ARMS)
     raise ValueError(f"no arm {arm!r}; {f'did you mean {guess!r}? ' if guess else ''}There are: {', '.join(ARMS)}")
+
+
+def richest_arm(arms: Iterable[str]) -> str:
+    """The arm that uses the most families of features.
+
+    Examples
+    --------
+    >>> richest_arm(["radiomics", "fused", "clinical"])
+    'fused'
+    """
+    return max(arms, key=lambda arm: (len(ARM_FAMILIES[arm]), ARMS.index(arm)))
 
 
 PREDICTION_COLUMNS = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,11 @@ import pandas as pd
 
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
+from ..features.training_ids import TrainingIds
 from .arm import possible_arms
 from .blend import NAME as BLEND
 from .blend import Blend
-from .bundle import MACHINE_SETTINGS, Bundle, person_hash
+from .bundle import MACHINE_SETTINGS, Bundle
 from .bundled_model import BundledModel
 from .design import Design, lay_out, resolve_endpoints
 from .endpoint import families, resolve_endpoint
@@ -25,9 +25,10 @@ from .folds import class_counts, seed_of
 from .fusion import fit_arms
 from .known import hashed_contents
 from .novelty import Novelty
+from .persons import tell_ties
 from .recalibrate import stated_calibration
 from .replicates import required
-from .result import ARM_FAMILIES, ARMS, known_arm
+from .result import ARMS, known_arm, richest_arm
 from .rows import out_of_bounds
 
 LOG = logging.getLogger("cemrad")
@@ -89,6 +90,7 @@ def train(
     cases: set[str] = set()
     left_out, not_evaluated = {}, {}
     again = required(settings.stability, replicates, table)
+    tell_ties(table.cases)
     for endpoint in found:
         design = lay_out(table, labels, endpoint, settings.same_person, [arm], settings.site_column)
         design = design.measured_again(again)
@@ -106,15 +108,15 @@ def train(
         cases.update(design.cases.index)
     if not models:
         raise EvaluationError("; ".join(f"{name}: {why}" for name, why in left_out.items()))
-    salt = hashlib.sha256("\n".join(sorted(seen)).encode()).hexdigest()[:32]
+    ids = TrainingIds.of(seen)
     return Bundle(
         arm=arm,
         models=tuple(models),
         extraction=_portable(extraction or {}),
         phantom=bool(table.provenance.get("phantom", False)),
-        persons=frozenset(person_hash(patient, salt) for patient in seen),
-        salt=salt,
-        contents=hashed_contents(table.take(sorted(cases)), models, pictures or {}, salt),
+        persons=ids.persons,
+        salt=ids.salt,
+        contents=hashed_contents(table.take(sorted(cases)), models, pictures or {}, ids.salt),
         record={
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "settings": settings.model_dump(mode="json"),
@@ -137,7 +139,7 @@ def _allowed(arm: str | None, table: FeatureTable, settings: EvaluationSettings)
     wanted = settings.arms if arm is None else ARMS
     possible, absent = possible_arms(table.values.columns, wanted)
     if arm is None and possible:
-        return max(possible, key=lambda name: (len(ARM_FAMILIES[name]), ARMS.index(name)))
+        return richest_arm(possible)
     if not possible:
         raise EvaluationError(
             f"the table allows none of the arms {', '.join(wanted)}; it has {', '.join(table.families())}"

@@ -15,19 +15,23 @@ from ..features.clinical import encode_clinical
 from ..features.errors import CohortError, ImageError, StudyError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.failure import Failure
+from ..features.fingerprint import Fingerprint
 from ..features.image import Image
 from ..features.mask import Mask
 from ..features.reading import read_case, require_varied_image, require_varied_region
+from ..models.persons import Tie, picture_ties
+from ..models.sample_size import SampleSizeSettings
 from .cdd_cesm_tables import find_workbook
 from .cohort import Cohort
+from .duplicates import print_frame, prints_of, tie_lines
 from .endpoint_counts import EndpointCount, count_endpoints
 from .extract import FeatureSettings
-from .labels import LevelCount, count_labels, is_malignant, numbers_in
+from .labels import LevelCount, count_labels, numbers_in
 from .manifest_columns import names_images
+from .size_advice import rarer_side, size_advice
 from .text_table import SUFFIXES, read_text_table
 
 _SHOWN = 8
-_EVENTS_PER_FEATURE = 10
 
 _REFUSALS: dict[str, Callable[[Image, Mask], None]] = {
     "radiomics": require_varied_region,
@@ -88,6 +92,10 @@ class CheckReport:
         Per label with two sides, how many patients are on its rarer side.
     usable : int
         Cases with at least one picture that a family can measure, or with a row of features.
+    ties : tuple of Tie
+        Patients who share a picture or near copies of one, among the pictures that were opened.
+    advice : tuple of str
+        What the numbers of patients bear.
     """
 
     cohort: Cohort
@@ -99,6 +107,8 @@ class CheckReport:
     pairs: Mapping[str, int]
     events: Mapping[str, int]
     usable: int
+    ties: tuple[Tie, ...] = ()
+    advice: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -109,7 +119,13 @@ class CheckReport:
 
     def lines(self) -> list[str]:
         """The report as text for a terminal."""
-        return [*self._cohort_lines(), *self._picture_lines(), *self._label_lines(), *self._failure_lines()]
+        return [
+            *self._cohort_lines(),
+            *self._picture_lines(),
+            *tie_lines(self.ties),
+            *self._label_lines(),
+            *self._failure_lines(),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values, with every name that :meth:`lines` cuts short."""
@@ -126,6 +142,8 @@ class CheckReport:
             "failures": [asdict(failure) for failure in self.failures],
             "pictures": [asdict(fact) | {"notes": list(fact.notes)} for fact in self.pictures],
             "usable": self.usable,
+            "sample_size": list(self.advice),
+            "same_person": [tie._asdict() for tie in self.ties],
             "exit_code": self.exit_code,
         }
 
@@ -165,12 +183,12 @@ class CheckReport:
             shown, more = ", ".join(told[:_SHOWN]), ", ..." if len(told) > _SHOWN else ""
             rest = f"missing {level.missing}, mixed {level.mixed}"
             yield f"  {level.label} by {level.level}: {shown or 'none'}{more}; {rest}"
-        for label, n in self.events.items():
-            room = f"{_EVENTS_PER_FEATURE} per feature would allow {n // _EVENTS_PER_FEATURE} features"
-            yield f"  {label}: {n} patients on the rarer side; {room}"
         if self.endpoints:
             yield "endpoints"
         yield from (f"  {endpoint.line()}" for endpoint in self.endpoints)
+        if self.advice:
+            yield "sample size (Riley et al. 2020; counts what a selector chooses from)"
+            yield from (f"  {line}" for line in self.advice)
 
     def _failure_lines(self) -> Iterator[str]:
         codes = Counter((failure.state, failure.code) for failure in self.failures)
@@ -190,6 +208,7 @@ def check(
     *,
     decode: bool = True,
     endpoints: Sequence[str | Mapping[str, Any]] = (),
+    sample_size: SampleSizeSettings | None = None,
 ) -> CheckReport:
     """Look at a cohort before anything is computed from it.
 
@@ -205,6 +224,8 @@ def check(
         Also open every image and mask; without it only what the reader found is told.
     endpoints : sequence of str or mapping
         Those of the study, which are counted beside the targets that the labels allow.
+    sample_size : SampleSizeSettings, optional
+        What is expected of the models.
 
     Returns
     -------
@@ -216,8 +237,9 @@ def check(
         failures += [Failure(**{str(key): value for key, value in row.items()}) for row in rows]
     settings = settings or FeatureSettings()
     facts: list[PictureFact] = []
+    prints: dict[str, dict[str, Fingerprint]] = {}
     for case in cohort.cases if decode else ():
-        found, problems = _open(case, settings)
+        found, problems, prints[case.case_id] = _open(case, settings)
         facts += found
         failures += problems
     failures += _mixed_depths(facts)
@@ -232,8 +254,10 @@ def check(
         endpoints=tuple(count_endpoints(cohort, endpoints)),
         groups=_groups(cohort),
         pairs=_pairs(cohort),
-        events={level.label: n for level in levels if level.level == "patient" and (n := _events(level)) is not None},
+        events={at.label: n for at in levels if at.level == "patient" and (n := rarer_side(at)) is not None},
         usable=_usable(cohort, facts if decode else None),
+        advice=tuple(size_advice(levels, 0 if cohort.table is None else cohort.table.values.shape[1], sample_size)),
+        ties=picture_ties(cohort.case_frame().join(print_frame(prints), how="right")),
     )
 
 
@@ -278,8 +302,8 @@ def _pictures(cohort: Cohort) -> Iterator[tuple[Case, PictureKey, Picture]]:
             yield case, key, picture
 
 
-def _open(case: Case, settings: FeatureSettings) -> tuple[list[PictureFact], list[Failure]]:
-    """What the pictures of a case are, and what a family would say against them."""
+def _open(case: Case, settings: FeatureSettings) -> tuple[list[PictureFact], list[Failure], dict[str, Fingerprint]]:
+    """What the pictures of a case are, what a family would say against them, and their fingerprints."""
     reading = read_case(case, settings.mask_rules)
     facts, problems = [], list(reading.failures)
     for key in sorted(case.pictures, key=lambda key: key.order):
@@ -292,7 +316,7 @@ def _open(case: Case, settings: FeatureSettings) -> tuple[list[PictureFact], lis
         area, usable = int(np.count_nonzero(mask)), len(refused) < len(settings.families)
         dtype = str(image.pixels.dtype)
         facts.append(PictureFact(case.case_id, key.name, *image.shape, dtype, area, image.notes, usable))
-    return facts, problems
+    return facts, problems, prints_of(reading)
 
 
 def _refused(case_id: str, key: PictureKey, image: Image, mask: Mask, families: Iterable[str]) -> Iterator[Failure]:
@@ -343,13 +367,6 @@ def _pairs(cohort: Cohort) -> dict[str, int]:
             if both:
                 kinds["low energy and recombined" if len(both) == 2 else f"only {both[0]}"] += 1
     return dict(kinds)
-
-
-def _events(level: LevelCount) -> int | None:
-    """How many are on the rarer side; None for a label that has not two sides."""
-    if level.label == "malignancy":
-        return min(sum(n for value, n in level.values.items() if is_malignant(value) is side) for side in (True, False))
-    return min(level.values.values()) if len(level.values) == 2 else None
 
 
 def _values(values: Mapping[str, int]) -> list[str]:

@@ -92,7 +92,10 @@ def check(
     from .study import read_cohort
 
     study = open_source(source, tuple(assign or ()))
-    report = check_cohort(read_cohort(study), study.features, decode=decode, endpoints=study.endpoints)
+    report = check_cohort(
+        read_cohort(study), study.features, decode=decode, endpoints=study.endpoints,
+        sample_size=study.evaluation.sample_size,
+    )  # fmt: skip
     for line in report.lines():
         OUT.print(escape(line))
     if json_path is not None:
@@ -167,6 +170,9 @@ def evaluate(
     jobs: Jobs = None,
     weights: Weights = None,
     assign: Assign = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="also the AUC by the number of patients to learn from")
+    ] = False,
     external: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="judge this bundle on the source, as it is")
     ] = None,
@@ -181,6 +187,7 @@ def evaluate(
         _finish(run)
     if leave_out_known:
         raise StudyError("--leave-out-known goes with --external: only a bundle knows persons")
+    assign = [*(["evaluation.learning_curve={}"] * learning_curve), *(assign or ())]
     run = _tabulated(source, endpoint, output, jobs, weights, assign)
     run.evaluate()
     run.report()

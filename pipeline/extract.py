@@ -21,10 +21,12 @@ from ..features.clinical import encode_clinical
 from ..features.failure import Failure, failures_frame
 from ..features.families import SHELF
 from ..features.family import FeatureFamily, Unit
+from ..features.fingerprint import Fingerprint
 from ..features.mask import MaskRules
 from ..features.settings import Settings, parse_settings
 from ..features.table import FeatureTable
 from .cohort import Cohort
+from .duplicates import mask_training, print_frame
 from .means import Means
 from .store import Entry, contents, unit_key
 from .work import Done, Found, Recipe, Task, identities, made, peak_memory_mib, work
@@ -107,7 +109,10 @@ def extract(
         "families": provenance,
         "counts": count(cohort.cases[rows], failures),
     }
-    return FeatureTable(values, cohort.case_frame().iloc[rows], failures_frame(failures), record)
+    if learned := mask_training(cohort.cases):
+        record["masks"] = learned
+    who = cohort.case_frame().iloc[rows].join(print_frame(work_of.prints))
+    return FeatureTable(values, who, failures_frame(failures), record)
 
 
 class _Extraction:
@@ -139,6 +144,7 @@ class _Extraction:
         self.row = {case.case_id: i for i, case in enumerate(cases)}
         self.values = np.full((len(cases), len(self.columns)), np.nan)
         self.found: dict[str, list[Failure]] = {case.case_id: [] for case in cases}
+        self.prints: dict[str, dict[str, Fingerprint]] = {case.case_id: {} for case in cases}
         self.stored_under: dict[str, dict[tuple[str, str], str]] = {}
         self.content: dict[str, Mapping[str, tuple[str, str] | None]] = {}
         self.n_done = 0
@@ -221,6 +227,7 @@ class _Extraction:
             return False
         self.values[self.row[case.case_id], place] = entry.values
         self.found[case.case_id] += [replace(warning, case_id=case.case_id) for warning in entry.warnings]
+        self.prints[case.case_id].update(entry.prints)
         self.means.effort.units_stored += 1
         return True
 
@@ -228,6 +235,8 @@ class _Extraction:
 
     def _take(self, case: Case, wanted: Mapping[str, tuple[Unit, ...]], found: Found) -> None:
         changed = self._changed(case, found)
+        prints = {name: print_ for name, print_ in found.prints.items() if name not in changed}
+        self.prints[case.case_id].update(prints)
         self._note(case)
         self.found[case.case_id] += found.failures
         self.means.effort.units_computed += sum(map(len, wanted.values()))
@@ -239,7 +248,7 @@ class _Extraction:
                     continue
                 self.values[self.row[case.case_id], self.places[place]] = found.values[place]
                 if place in keys:
-                    self._keep(keys[place], unit, found.values[place], found.failures)
+                    self._keep(keys[place], unit, found.values[place], found.failures, prints)
 
     def _changed(self, case: Case, found: Found) -> set[str]:
         """Pictures whose files were others when they were read than when their keys were made: nobody knows which."""
@@ -254,14 +263,22 @@ class _Extraction:
         ]
         return changed
 
-    def _keep(self, key: str, unit: Unit, values: NDArray[np.float64], failures: Sequence[Failure]) -> None:
+    def _keep(
+        self,
+        key: str,
+        unit: Unit,
+        values: NDArray[np.float64],
+        failures: Sequence[Failure],
+        prints: Mapping[str, Fingerprint],
+    ) -> None:
         """Store a result if it is complete and nothing failed on its pictures."""
         pictures = {unit.picture, *(one.name for one in unit.keys)}
         about = [failure for failure in failures if failure.picture in pictures]
         if np.isnan(values).any() or any(failure.state != "warned" for failure in about):
             return
         assert self.means.store is not None
-        self.means.store.put(key, Entry(values, tuple(replace(warning, case_id="") for warning in about)))
+        known = {one.name: prints[one.name] for one in unit.keys if one.name in prints}
+        self.means.store.put(key, Entry(values, tuple(replace(warning, case_id="") for warning in about), known))
 
     def frame(self) -> pd.DataFrame:
         index = pd.Index([case.case_id for case in self.cases], dtype=object)

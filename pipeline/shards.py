@@ -18,6 +18,7 @@ import pandas as pd
 
 from ..features.errors import StudyError
 from ..features.failure import Failure, failures_frame
+from ..features.fingerprint import COLUMNS
 from ..features.table import FeatureTable
 from .cohort import Cohort
 from .extract import count
@@ -107,6 +108,7 @@ def merged(cohort: Cohort, tables: Mapping[Shard, FeatureTable]) -> FeatureTable
                 f"shard {shard.folder}: made with other settings, versions or columns than the first; extract it again"
             )
     values = pd.concat([table.values for table in tables.values()]).loc[ids]
+    prints = pd.concat([table.cases.reindex(columns=list(COLUMNS), fill_value="") for table in tables.values()])
     told: dict[str, list[Failure]] = {}
     for row in pd.concat([table.failures for table in tables.values()]).to_dict("records"):
         failure = Failure(**{str(key): value for key, value in row.items()})
@@ -114,7 +116,11 @@ def merged(cohort: Cohort, tables: Mapping[Shard, FeatureTable]) -> FeatureTable
     failures = [*cohort.failures, *(failure for case_id in ids for failure in told.get(case_id, []))]
     record = first.provenance | {"counts": count(cohort.cases, failures)}
     return replace(
-        first, values=values, cases=cohort.case_frame(), failures=failures_frame(failures), provenance=record
+        first,
+        values=values,
+        cases=cohort.case_frame().join(prints),
+        failures=failures_frame(failures),
+        provenance=record,
     )
 
 

@@ -16,7 +16,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from ..features.case import Case
 from ..features.failure import Failure
 from ..features.family import Unit
+from ..features.fingerprint import Fingerprint
 
-FORMAT = 1
+FORMAT = 2
 _PROBE_BYTES = 64 * 1024
 
 
@@ -41,10 +42,13 @@ class Entry:
         In the order of the family's features; all finite in a store.
     warnings : tuple of Failure
         What should be looked at, without the case's id: a store does not know cases.
+    prints : mapping of str to Fingerprint
+        Of the pictures that were measured, by name, where there is one.
     """
 
     values: NDArray[np.float64]
     warnings: tuple[Failure, ...] = ()
+    prints: Mapping[str, Fingerprint] = field(default_factory=dict)
 
 
 class Store:
@@ -72,10 +76,11 @@ class Store:
         try:
             head, _, body = self._path(key).read_bytes().partition(b"\n")
             record = json.loads(head)
-            if record["sha256"] != _digest(record["warnings"], body) or record["key"] != key:
+            if record["sha256"] != _digest([record["warnings"], record["prints"]], body) or record["key"] != key:
                 return None
             warnings = tuple(Failure(**warning) for warning in record["warnings"])
-            return Entry(np.frombuffer(body, dtype="<f8").astype(np.float64), warnings)
+            prints = {name: Fingerprint(*found) for name, found in record["prints"].items()}
+            return Entry(np.frombuffer(body, dtype="<f8").astype(np.float64), warnings, prints)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -89,7 +94,8 @@ class Store:
         """
         body = entry.values.astype("<f8").tobytes()
         warnings = [asdict(warning) for warning in entry.warnings]
-        head = json.dumps({"key": key, "sha256": _digest(warnings, body), "warnings": warnings})
+        about = {"warnings": warnings, "prints": {name: list(found) for name, found in entry.prints.items()}}
+        head = json.dumps({"key": key, "sha256": _digest(list(about.values()), body)} | about)
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{key[2:10]}-{os.getpid()}-{secrets.token_hex(4)}")
@@ -124,8 +130,8 @@ class Store:
         return self.folder / key[:2] / key[2:]
 
 
-def _digest(warnings: Any, body: bytes) -> str:
-    return hashlib.sha256(json.dumps(warnings).encode() + b"\n" + body).hexdigest()
+def _digest(about: Any, body: bytes) -> str:
+    return hashlib.sha256(json.dumps(about).encode() + b"\n" + body).hexdigest()
 
 
 def contents(case: Case) -> dict[str, tuple[str, str] | None]:

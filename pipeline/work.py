@@ -21,10 +21,12 @@ from ..features.errors import StudyError, WeightsError
 from ..features.failure import Failure
 from ..features.families import SHELF
 from ..features.family import FeatureFamily, Unit
+from ..features.fingerprint import Fingerprint
 from ..features.mask import MaskRules
 from ..features.reading import Reading, read_case
 from ..features.reread import is_out_of_memory
 from ..features.settings import parse_settings
+from .duplicates import prints_of
 from .store import contents
 
 NO_MEMORY = "memory.exceeded"
@@ -64,12 +66,15 @@ class Found:
     failures : list of Failure
     content : mapping
         What the files of the case held once they had been read, as :func:`~.store.contents` gives it.
+    prints : mapping of str to Fingerprint
+        Of the pictures that were read, by name, where there is one.
     """
 
     case_id: str
     values: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     content: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
+    prints: Mapping[str, Fingerprint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ def _together(task: Task, seconds: dict[str, float]) -> list[Found]:
     started = time.perf_counter()
     readings = [_read(task, i) for i in range(len(task.cases))]
     found = [
-        Found(reading.case_id, {}, list(reading.failures), contents(case))
+        Found(reading.case_id, {}, list(reading.failures), contents(case), prints_of(reading))
         for case, reading in zip(task.cases, readings, strict=True)
     ]
     seconds["read"] = seconds.get("read", 0.0) + time.perf_counter() - started

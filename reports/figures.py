@@ -173,6 +173,72 @@ def probability_track(probability: float, threshold: float, low: float, high: fl
     )  # fmt: skip
 
 
+def learning_curve(
+    points: Sequence[tuple[float, float, float, float]], fit: Sequence[tuple[float, float]], arm: str, label: str
+) -> Markup:
+    """AUC with its intervals by the number of persons to learn from, and the law through the points.
+
+    Parameters
+    ----------
+    points : sequence of (persons, AUC, low, high)
+        An end that is not known is NaN: the whisker is left out.
+    fit : sequence of (persons, AUC)
+        The law; dashed beyond the last point.
+    arm : str
+    label : str
+        What a screen reader says.
+    """
+    width, height, left, top = 420, 240, 46, 10
+    ends = [end for _, _, low, high in points for end in (low, high) if math.isfinite(end)]
+    low = math.floor(10 * min([0.5, *ends, *(auc for _, auc, _, _ in points)])) / 10
+    last = max([size for size, *_ in points] + [size for size, _ in fit])
+
+    def place(size: float, auc: float) -> tuple[float, float]:
+        return left + width * size / last, top + height * (1 - (auc - low) / (1 - low))
+
+    parts = [
+        Markup('<svg class="curve-plot" viewBox="0 0 490 304" role="img" aria-label="{}">').format(label),
+        Markup('<rect class="plot" x="{}" y="{}" width="{}" height="{}"/>').format(left, top, width, height),
+        *(_level(value, place(0, value)[1], left, width) for value in ticks(low, 1.0)),
+        *(_size(value, place(value, low), top, height) for value in ticks(0, last)),
+    ]
+    whole = max(size for size, *_ in points)
+    for css, part in (
+        ("curve", [at for at in fit if at[0] <= whole]),
+        ("curve beyond", [at for at in fit if at[0] >= whole]),
+    ):
+        path = "L".join("{:.1f} {:.1f}".format(*place(*at)) for at in part)
+        if path:
+            parts.append(Markup('<path class="{} {}" d="M{}"/>').format(css, arm_class(arm), path))
+    for size, auc, least, most in points:
+        (x, y), known = place(size, auc), math.isfinite(least) and math.isfinite(most)
+        if known:
+            whisker = Markup('<path class="whisker {}" d="M{:.1f} {:.1f}V{:.1f}"/>')
+            parts.append(whisker.format(arm_class(arm), x, place(size, least)[1], place(size, most)[1]))
+        parts.append(Markup('<circle class="point {}" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(arm_class(arm), x, y))
+    parts.append(
+        Markup(
+            '<text class="axis" x="{}" y="296" text-anchor="middle">persons to learn from</text>'
+            '<text class="axis" text-anchor="middle" transform="translate(12 {}) rotate(-90)">AUC</text></svg>'
+        ).format(left + width / 2, top + height / 2)
+    )
+    return Markup("").join(parts)
+
+
+def _level(value: float, y: float, left: int, width: int) -> Markup:
+    return Markup(
+        '<path class="grid" d="M{0} {1:.1f}h{2}"/><text class="tick" x="{3}" y="{1:.1f}" dy="4" '
+        'text-anchor="end">{4}</text>'
+    ).format(left, y, width, left - 8, fixed(value, 1))
+
+
+def _size(value: float, at: tuple[float, float], top: int, height: int) -> Markup:
+    return Markup(
+        '<path class="grid" d="M{0:.1f} {1}v{2}"/><text class="tick" x="{0:.1f}" y="{3:.1f}" '
+        'text-anchor="middle">{4}</text>'
+    ).format(at[0], top, height, at[1] + 18, fixed(value, 0))
+
+
 def _across(value: float, domain: tuple[float, float]) -> float:
     return SWARM_MARGIN + (SWARM_WIDTH - 2 * SWARM_MARGIN) * (value - domain[0]) / (domain[1] - domain[0])
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ..features.fingerprint import COLUMNS as PRINTS
 from ..features.table import CASE_COLUMNS
 from ..models.result import ARMS, Result
 from .explanation import explained_arm
@@ -197,7 +198,7 @@ def gather(
                 reasons=reasons,
                 pictures=tuple(result.crops.get(case_id, {})),
                 clinical=tuple((str(key), value) for key, value in known),
-                info=tuple((key, value) for key, value in who.items() if key not in CASE_COLUMNS and value),
+                info=tuple((key, value) for key, value in who.items() if key not in (*CASE_COLUMNS, *PRINTS) and value),
                 failures=_failure_rows(failures[case_id]),
                 readings=tuple(_readings(result, case_id, of_case, wanted, n_steps)),
                 unread=tuple(_unread(result, of_case.predictions[case_id], of_case.exclusions[case_id])),

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError, LeakageError, TableError
-from cemrad.models.folds import Split, persons_of, seed_of, split
+from cemrad.models.folds import Split, seed_of, split
+from cemrad.models.persons import persons_of
 
 
 def _cohort(seed, n=40, share=0.4):

@@ -8,14 +8,17 @@ from ..template import fill
 
 TITLE = "Cohort"
 ORDER = 10
+_SHOWN = 20
 
 
 def render(facts: Facts, result: Result) -> Markup:
-    """Counts, one row per endpoint, exclusions by reason, and the reader's notes."""
+    """Counts, one row per endpoint, exclusions by reason, ids that are one person, and the reader's notes."""
     cases = result.cases
     counts = {
         "patients": cases["patient_id"].nunique(),
         "breasts": cases["breast_id"].nunique(),
         "cases": len(cases),
     }
-    return fill("cohort.html.j2", facts=facts, analysed=counts)
+    ties = result.tables.get("same_person")
+    pairs = None if ties is None else ties.to_dict(orient="records")
+    return fill("cohort.html.j2", facts=facts, analysed=counts, same_person=pairs, shown=_SHOWN)

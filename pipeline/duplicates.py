@@ -1,0 +1,84 @@
+"""Duplicates: one person under two ids, found by the fingerprints of her pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from ..features.case import Case, PictureKey
+from ..features.fingerprint import COLUMNS, Fingerprint, fingerprint, join
+from ..features.reading import Reading
+from ..features.training_ids import KEY, TrainingIds
+from ..models.persons import Tie
+
+_SHOWN = 8
+
+
+def mask_training(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Whom the automatic masks of a cohort were trained on, for its table's provenance.
+
+    Whether masks were made out of fold is not believed but looked up: a model is out of fold if none of the
+    patients whose masks it drew is among those it was trained on.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Mask sources that learned carry ``trained_on``, a
+        :class:`~cemrad.features.training_ids.TrainingIds`.
+
+    Returns
+    -------
+    list of dict
+        Per model: ``n_masks`` and ``trained_on``; empty where all masks were drawn by hand.
+    """
+    drawn: dict[TrainingIds, list[str]] = {}
+    for case in cases:
+        for picture in case.pictures.values():
+            ids = getattr(picture.mask, KEY, None)
+            if ids is not None:
+                drawn.setdefault(ids, []).append(case.patient_id)
+    return [
+        {"n_masks": len(who), KEY: replace(ids, out_of_fold=not any(map(ids.knows, who))).as_record()}
+        for ids, who in drawn.items()
+    ]
+
+
+def prints_of(reading: Reading) -> dict[str, Fingerprint]:
+    """Fingerprints of the pictures of a case that were read, by name, where there is one."""
+    made = {key.name: fingerprint(image.pixels) for key, (image, _) in reading.usable.items()}
+    return {name: found for name, found in made.items() if found is not None}
+
+
+def tie_lines(ties: Sequence[Tie]) -> Iterator[str]:
+    """Patients who share a picture, as text for a terminal."""
+    if ties:
+        yield "patients who are taken for one person, because of their pictures"
+    for tie in ties[:_SHOWN]:
+        where = f"{tie.patient_id} {tie.picture} and {tie.other_id} {tie.other_picture}"
+        yield f"          {where}: {tie.why}"
+    if len(ties) > _SHOWN:
+        yield f"          and {len(ties) - _SHOWN} more pairs (--json names all)"
+
+
+def print_frame(prints: Mapping[str, Mapping[str, Fingerprint]]) -> pd.DataFrame:
+    """Fingerprints of each case's pictures as columns of a table's cases.
+
+    Parameters
+    ----------
+    prints : mapping of case id to mapping of picture name to Fingerprint
+        Pictures that were not read are absent.
+
+    Returns
+    -------
+    DataFrame of str
+        Index ``case_id``; a column per kind of fingerprint, each cell as
+        :func:`~cemrad.features.fingerprint.join` writes it.
+    """
+    rows = []
+    for of_case in prints.values():
+        names = sorted(of_case, key=lambda name: PictureKey.parse(name).order)
+        rows.append([join({name: of_case[name][kind] for name in names}) for kind in range(len(COLUMNS))])
+    return pd.DataFrame(rows, index=pd.Index(list(prints), dtype=object), columns=list(COLUMNS), dtype=object)
