@@ -7,7 +7,6 @@ from cemrad.models.class_metrics import CLASS_METRICS, ClassPredictions, recall
 from cemrad.models.intervals import HeldOut, influence
 from cemrad.models.metrics import auc
 from cemrad.models.multiclass import class_probabilities, class_table
-from cemrad.models.result import PREDICTION_COLUMNS
 from cemrad.models.scoring import chance_auc, held_out
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
 
@@ -122,7 +121,7 @@ LESIONS["case_id"] = [f"c{i}" for i in range(len(LESIONS))]
     ],
 )
 def test_how_lesions_come_to_a_breast_or_patient(aggregate, level, probability, called):
-    held = held_out(LESIONS[PREDICTION_COLUMNS], level, None, aggregate)
+    held = held_out(LESIONS, level, None, aggregate)
     assert np.allclose(held.probability, probability)
     assert held.called.tolist() == called
     truth = {"patient": [1, 0, 1], "breast": [1, 0, 0, 1], "lesion": [1, 0, 0, 0, 0, 1]}
