@@ -142,7 +142,8 @@ def extract(
     ] = False,
 ) -> None:
     """The feature table: one row per case, every failure with its reason. Interrupted, it goes on where it was."""
-    from .run import STORE, Run
+    from .folder import STORE
+    from .run import Run
     from .shards import Shard, shard_study
     from .source import open_source
 

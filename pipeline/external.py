@@ -14,9 +14,10 @@ from ..models.bundle import Bundle
 from ..models.recalibrate import recalibrate
 from ..reports.bundle_card import bundle_card
 from .extract import FeatureSettings
+from .folder import INPUTS, RECORD
 from .inputs import file_sha256, picture_hashes
 from .predict import extraction_of, with_clinical_columns
-from .run import INPUTS, RECORD, Run
+from .run import Run
 from .source import is_extraction, open_source
 
 OUTPUT = Path("runs/external")

@@ -22,11 +22,11 @@ from ..models.multiclass import class_table
 from ..models.scoring import VOTE, Aggregate, lesion_scores
 from .cohort import Cohort
 from .extract import FeatureSettings, extract
+from .folder import STORE
 from .lock import NAME as LOCK
 from .lock import hold, require_held
 from .means import Means
 from .progress import shown_progress
-from .run import STORE
 from .store import Store
 from .workers import Limits
 

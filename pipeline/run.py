@@ -15,40 +15,29 @@ import pandas as pd
 
 from ..features.errors import StudyError
 from ..features.table import FeatureTable, read_text_csv
-from ..features.whole import UNFINISHED, write_whole
+from ..features.whole import write_whole
 from ..models.bundle import Bundle
 from ..models.design import resolve_endpoints
 from ..models.evaluate import evaluate
 from ..models.external import evaluate_external
-from ..models.result import TABLE, Result
+from ..models.result import Result
 from ..models.train import train
 from ..reports.bundle_card import bundle_card
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
-from .audit import AUDIT_FILE, Audited, audit, audit_lightly, write_audit
+from .audit import Audited, audit, audit_lightly, write_audit
 from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
+from .folder import INPUTS, KEPT, RECORD, STORE, changed_from, clear, hashes, is_left_over, read_record, stored_study
 from .gallery import gather_crops
-from .inputs import InputLog, file_sha256, picture_hashes
+from .inputs import InputLog, picture_hashes
 from .ledger import count_opening
-from .lock import NAME as LOCK
 from .lock import hold, require_held
 from .means import Effort, Engine, Means
 from .progress import LOG, shown_progress
 from .store import Store
 from .study import Study, read_cohort, read_replicates
-
-RECORD = "run.json"
-OUTPUTS = (
-    "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
-    "metrics.json", "shap.parquet", "shap_base.parquet", "chosen.parquet", "clinical.parquet",
-    "exclusions.csv", "crops.npz", "result.json", AUDIT_FILE, "report.html", "model_card.md", "model/model.cemrad",
-)  # fmt: skip
-"""Files of a run, other than its record: a new run in the folder begins without them."""
-STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
-KEPT = {"masks", "stability", STORE, SHARDS, INPUTS}
-"""What a new run in the folder finds and leaves there."""
 
 
 @dataclass
@@ -99,10 +88,10 @@ class Run:
         """
         folder = study.output
         found = folder.iterdir() if folder.is_dir() else ()
-        others = {path.name for path in found if not _is_left_over(path)} - KEPT
+        others = {path.name for path in found if not is_left_over(path)} - KEPT
         if others and not (folder / RECORD).is_file():
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
-        changed = _changed(study, stored_study(folder)) if others and not replace else []
+        changed = changed_from(study, stored_study(folder)) if others and not replace else []
         if "cohort" in changed:
             raise StudyError(
                 f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
@@ -112,9 +101,7 @@ class Run:
             LOG.info("%s: the set of features changed; what it does not touch is taken from the last run", folder)
         cohort = read_cohort(study)
         hold(folder)
-        for name in (*OUTPUTS, *(path.name for path in folder.glob(f"{TABLE}*.parquet"))):
-            (folder / name).unlink(missing_ok=True)
-            (folder / name).with_name(f"{UNFINISHED}{Path(name).name}").unlink(missing_ok=True)
+        clear(folder)
         run = cls(study, cohort, cohort.labels(), commands=[_command()], external=dict(external or {}))
         run.write_record()
         return run
@@ -128,8 +115,8 @@ class Run:
         StudyError
             If the study asks for another cohort or other features than the table was made from.
         """
-        stored, record = stored_study(folder), _record(folder)
-        if changed := _changed(study, stored):
+        stored, record = stored_study(folder), read_record(folder)
+        if changed := changed_from(study, stored):
             raise StudyError(
                 f"{folder}: its feature table was made from another {' and '.join(changed)} than is asked for now; "
                 "extract again, into another folder"
@@ -302,14 +289,7 @@ class Run:
             "effort": asdict(self.effort),
             "extraction": {} if self.table is None else self.table.provenance,
             "splits": {} if self.result is None else self.result.folds,
-            "sha256": {
-                str(path.relative_to(folder)): file_sha256(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-                and path.name != RECORD
-                and not _is_left_over(path)
-                and path.relative_to(folder).parts[0] not in (STORE, SHARDS)
-            },
+            "sha256": hashes(folder),
         }
         text = json.dumps(record, indent=2, sort_keys=True, default=str)
         require_held(folder)
@@ -395,43 +375,6 @@ def exit_code(table: FeatureTable) -> int:
         return 0
     measured = table.values.drop(columns=table.columns_of("clinical"))
     return 4 if measured.isna().all(axis=None) else 3
-
-
-def stored_study(folder: Path) -> dict[str, Any]:
-    """The study of an earlier run, as a user would have written it, with that folder as output.
-
-    Raises
-    ------
-    StudyError
-        If the record of the run is damaged.
-    """
-    try:
-        values: dict[str, Any] = _record(folder)["study"]
-        values["cohort"] = {"reader": values["cohort"]["reader"], **values["cohort"]["settings"]}
-    except (KeyError, TypeError) as error:
-        raise StudyError(f"{folder / RECORD}: not the record of a run: {error!r} is missing") from None
-    return values | {"output": str(folder)}
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StudyError(f"{folder / RECORD}: damaged ({error}); delete the folder and run again") from None
-    return record
-
-
-def _changed(study: Study, stored: Mapping[str, Any]) -> list[str]:
-    """Which of cohort and features differ between a study and a stored one."""
-    asked = study.model_dump(mode="json")
-    cohort = {"reader": study.cohort.reader, **asked["cohort"]["settings"]}
-    pairs = {"cohort": (cohort, stored["cohort"]), "set of features": (asked["features"], stored["features"])}
-    return [name for name, (now, then) in pairs.items() if now != then]
-
-
-def _is_left_over(path: Path) -> bool:
-    """Whether a file is a lock, or what a process that was killed had not finished."""
-    return path.name.startswith((LOCK, UNFINISHED))
 
 
 def _command() -> str:

@@ -30,7 +30,7 @@ def stability(
 ) -> None:
     """Measure every case again under perturbed masks: ICC(2,1) of each feature with its interval."""
     from ..models.replicates import MIN_ICC, shares_stable
-    from .run import STORE
+    from .folder import STORE
     from .source import is_extraction, open_source
     from .stability import measure_stability
 
