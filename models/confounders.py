@@ -23,8 +23,8 @@ from .intervals import cv_auc, cv_auc_difference
 from .learner import probability
 from .result import Result
 from .rows import varies
-from .scoring import chance_auc, held_out
 from .stated import plain
+from .units import chance_auc, held_out
 
 CONFOUNDER_COLUMNS = [
     "endpoint", "level", "panel", "n_columns", "n", "n_positive", "auc", "low", "high", "method", "chance",

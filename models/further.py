@@ -15,7 +15,8 @@ from .heldout import HeldOut
 from .intervals import bootstrap_weights
 from .metrics import Array, holm
 from .result import METRIC_COLUMNS
-from .scoring import LEVELS, PAIRS, UNIT, ScoringSettings, Severest, counts, held_out
+from .scoring import PAIRS, ScoringSettings, Severest, counts
+from .units import LEVELS, UNIT, held_out
 
 Rows = Iterator[dict[str, Any]]
 COLUMNS = {

@@ -28,7 +28,7 @@ from .learner import Array, probability
 from .power_law import PowerLaw, power_law, verdict
 from .result import known_arm, richest_arm
 from .rows import Rows
-from .scoring import held_out
+from .units import held_out
 
 LEARNING_CURVE_COLUMNS = [
     "endpoint", "level", "arm", "fraction", "n_persons", "n_cases", "estimate", "low", "high", "method",

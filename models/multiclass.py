@@ -20,7 +20,8 @@ from .design import Design
 from .folds import seed_of
 from .intervals import Estimate, HeldOut, bootstrap_weights, cv_statistic
 from .metrics import Array
-from .scoring import UNIT, Aggregate, ScoringSettings
+from .scoring import ScoringSettings
+from .units import UNIT, Aggregate
 
 CLASS_COLUMNS = ["endpoint", "endpoint_title", "level", "class", "title", "n_cases", "n_patients", "reason"]
 """``Result.tables["classes"]``: one row per class; `reason` says why it has no model, else it is empty."""

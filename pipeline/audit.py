@@ -21,7 +21,7 @@ from ..models.evaluate import evaluate
 from ..models.folds import Split
 from ..models.intervals import cv_auc, cv_auc_difference
 from ..models.result import Result
-from ..models.scoring import held_out
+from ..models.units import held_out
 from .cohort import Cohort
 from .drawing import drawing_columns
 from .extract import extract

@@ -19,7 +19,7 @@ from ..features.table import ColumnName, FeatureTable, write_parquet
 from ..features.whole import UNFINISHED, Writer, write_whole
 from ..models.bundle import Bundle
 from ..models.multiclass import class_table
-from ..models.scoring import VOTE, Aggregate, lesion_scores
+from ..models.units import VOTE, Aggregate, lesion_scores
 from .cohort import Cohort
 from .extract import FeatureSettings, extract
 from .folder import STORE
@@ -114,7 +114,7 @@ def by_unit(predictions: pd.DataFrame, aggregate: Aggregate = "max") -> pd.DataF
     predictions : DataFrame
         As :meth:`cemrad.models.bundle.Bundle.predict` gives them.
     aggregate : {"max", "mean", "vote"}
-        As in :func:`cemrad.models.scoring.held_out`; cases without a probability are passed over.
+        As in :func:`cemrad.models.units.held_out`; cases without a probability are passed over.
 
     Returns
     -------

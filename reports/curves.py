@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..models.intervals import HeldOut
-from ..models.scoring import Aggregate, held_out
+from ..models.units import Aggregate, held_out
 
 Array = NDArray[np.float64]
 

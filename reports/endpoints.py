@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..models.result import ARMS, Result
-from ..models.scoring import Aggregate
+from ..models.units import Aggregate
 from . import curves, explanation, findings
 from .curves import Curve
 from .explanation import Explanation

@@ -22,7 +22,7 @@ from bench_timing import say
 from cemrad.models.evaluate import EvaluationSettings, evaluate
 from cemrad.models.intervals import Estimate, HeldOut, cv_auc, cv_auc_difference
 from cemrad.models.result import Result
-from cemrad.models.scoring import held_out
+from cemrad.models.units import held_out
 from cemrad.pipeline.cohort import Cohort
 from cemrad.pipeline.cohorts.table import Settings, read
 

@@ -16,7 +16,7 @@ from cemrad.models.confounders import (
 from cemrad.models.evaluate import evaluate
 from cemrad.models.folds import seed_of
 from cemrad.models.intervals import cv_auc
-from cemrad.models.scoring import held_out
+from cemrad.models.units import held_out
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from cemrad.models.intervals import (
 from cemrad.models.learner import probability
 from cemrad.models.rates import RATES, cv_ratios
 from cemrad.models.rows import Rows
-from cemrad.models.scoring import chance_auc, held_out
+from cemrad.models.units import chance_auc, held_out
 
 SMALL = FusionSettings(
     n_candidates=1,

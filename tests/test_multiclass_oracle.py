@@ -7,7 +7,7 @@ from cemrad.models.class_metrics import CLASS_METRICS, ClassPredictions, recall
 from cemrad.models.intervals import HeldOut, influence
 from cemrad.models.metrics import auc
 from cemrad.models.multiclass import class_probabilities, class_table
-from cemrad.models.scoring import chance_auc, held_out
+from cemrad.models.units import chance_auc, held_out
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 

@@ -11,7 +11,7 @@ from cemrad.models.intervals import HeldOut, cv_auc, heldout_auc, influence
 from cemrad.models.metrics import delong
 from cemrad.models.outer import OuterSettings, deal
 from cemrad.models.rows import Rows
-from cemrad.models.scoring import held_out
+from cemrad.models.units import held_out
 from cemrad.reports.page import write_report
 
 

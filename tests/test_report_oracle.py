@@ -11,7 +11,7 @@ from cemrad.features.crop import lesion_crop
 from cemrad.features.image import Image
 from cemrad.models.intervals import cv_auc
 from cemrad.models.result import ARMS
-from cemrad.models.scoring import held_out
+from cemrad.models.units import held_out
 from cemrad.reports.crops import contour_path, inside_image, robust_window
 from cemrad.reports.curves import gather, roc
 from cemrad.reports.words import feature_words
