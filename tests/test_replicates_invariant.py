@@ -9,6 +9,7 @@ from cemrad.features.errors import EvaluationError, TableError
 from cemrad.models.agreement import intraclass
 from cemrad.models.audit_study import lay_out_again
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings, Job, evaluate, run_fold
 from cemrad.models.folds import split
 from cemrad.models.replicates import (
@@ -20,7 +21,6 @@ from cemrad.models.replicates import (
     stability_table,
 )
 from cemrad.models.result import Result
-from cemrad.models.target import resolve_endpoint
 from cemrad.models.train import train
 
 NAMES = (ORIGINAL, "dilate:10%", "erode:10%", "contour:10%#1")
