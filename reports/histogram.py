@@ -14,7 +14,7 @@ from .numbers import fixed
 
 Floats = NDArray[np.float64]
 
-WIDTH, HEIGHT, LEFT, TOP = 420, 150, 46, 10
+WIDTH, HEIGHT, LEFT, TOP = 420, 150, 62, 10
 
 
 def histogram(

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError, TableError
 from cemrad.models.agreement import intraclass
+from cemrad.models.audit_study import lay_out_again
 from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings, Job, evaluate, run_fold
 from cemrad.models.folds import split
 from cemrad.models.replicates import (
@@ -19,7 +21,6 @@ from cemrad.models.replicates import (
     stability_table,
 )
 from cemrad.models.result import Result
-from cemrad.models.target import resolve_endpoint
 from cemrad.models.train import train
 
 NAMES = (ORIGINAL, "dilate:10%", "erode:10%", "contour:10%#1")
@@ -198,6 +199,8 @@ def test_an_evaluation_keeps_what_was_stable(measured, settings, tmp_path):
     assert (folds["n_cases"] < len(table.values)).all()
     shaky = {*table.columns_of("radiomics")[:SHAKY], *table.columns_of("deep")[:SHAKY]}
     assert not shaky & set(result.chosen["feature"])
+    [(design, _)] = lay_out_again(table, labels, ["malignancy"], settings, result, frame)
+    assert design.rows.replicates is not None  # what is audited is what was evaluated
     assert not shaky & set(train(table, labels, ["malignancy"], settings, replicates=frame).models[0].features)
 
 
