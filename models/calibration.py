@@ -47,7 +47,7 @@ def calibrate(held: HeldOut, weights: Array, n_groups: int = 10) -> Calibration:
     """Calibration of cross-validated probabilities, all folds and repeats together.
 
     Intervals are those of a bootstrap of persons, widened by Nadeau and Bengio's factor, with a t
-    quantile: of O:E and ICI on the log scale.
+    quantile: of O:E and ICI the wider of that and its like on the log scale.
 
     Parameters
     ----------
@@ -106,10 +106,14 @@ def _interval(values: Array, held: HeldOut, *, log: bool = False) -> Estimate:
         return Estimate(
             estimate, np.nan, np.nan, f"no interval: {np.isnan(draws).mean():.0%} of the bootstrap have no value"
         )
-    half = quantile(held.freedom) * float(np.nanstd(np.log(draws) if log else draws)) * np.sqrt(held.inflation)
-    scale = "patient bootstrap on the log scale" if log else "patient bootstrap"
-    low, high = (estimate / np.exp(half), estimate * np.exp(half)) if log else (estimate - half, estimate + half)
-    return Estimate(estimate, float(low), float(high), f"{scale}, {factor_words(held)}t")
+    t = quantile(held.freedom) * float(np.sqrt(held.inflation))
+    half = t * float(np.nanstd(draws))
+    low, high, scale = estimate - half, estimate + half, "patient bootstrap"
+    if log:  # of a small estimate either scale alone is too sure
+        times = float(np.exp(t * np.nanstd(np.log(draws))))
+        low, high = min(estimate / times, max(0.0, low)), max(estimate * times, high)
+        scale = "patient bootstrap, the wider of the log scale and its own"
+    return Estimate(estimate, low, high, f"{scale}, {factor_words(held)}t")
 
 
 def _spline(margin: Array, at: Array | None = None) -> Array:

@@ -27,40 +27,55 @@ ALIKE = 1e-12
 def reclassify(held: HeldOut, reference: HeldOut, weights: Array) -> Iterator[dict[str, Any]]:
     """Rows of both kinds and all parts, without the key columns.
 
+    The interval is that of a bootstrap of persons, widened by Nadeau and Bengio's factor. A categorical index
+    also depends on two thresholds that every fold chose anew: its interval is never narrower than their
+    corrected t over the folds' own indices, without which it covered in 73 to 82 % of null runs.
+
     Parameters
     ----------
     held, reference : HeldOut
         The new arm and the one it is compared with, on the same cases and folds.
     weights : ndarray, shape (n_draws, n)
-        From :func:`~cemrad.models.intervals.bootstrap_weights`; its spread over persons, widened by
-        Nadeau and Bengio's factor, and a t quantile make the interval.
+        From :func:`~cemrad.models.intervals.bootstrap_weights`.
     """
+    apart = held.probability - reference.probability
     moved = {
         "categorical": held.called.astype(np.float64) - reference.called,
-        "continuous": np.sign(
-            np.where(np.isclose(held.probability, reference.probability, rtol=0, atol=ALIKE), 0.0,
-                     held.probability - reference.probability)
-        ),
-    }  # fmt: skip
-    every = np.vstack([np.ones(len(held.truth)), weights])
-    events = held.truth == 1
+        "continuous": np.sign(np.where(np.abs(apart) < ALIKE, 0.0, apart)),
+    }
+    cells = held.repeat * (held.fold.max() + 1) + held.fold
+    within = (cells == np.unique(cells)[:, None]).astype(np.float64)
     for kind, move in moved.items():
-        up = weighted_mean(move[events], every[:, events])
-        down = weighted_mean(-move[~events], every[:, ~events])
-        for part, values, most in (("events", up, 1.0), ("nonevents", down, 1.0), ("total", up + down, 2.0)):
-            yield {"kind": kind, "part": part} | _interval(values, held, most)._asdict()
+        drawn = _indices(move, held, np.vstack([np.ones(len(move)), weights]))
+        folds = _indices(move, held, within) if kind == "categorical" else {}
+        for part, values in drawn.items():
+            most = 2.0 if part == "total" else 1.0
+            yield {"kind": kind, "part": part} | _interval(values, folds.get(part), held, most)._asdict()
 
 
-def _interval(values: Array, held: HeldOut, most: float) -> Estimate:
-    """Of the first value, by the spread of the others, no further than `most` from 0."""
+def _indices(move: Array, held: HeldOut, weights: Array) -> dict[str, Array]:
+    """Every part of an index for each row of weights; NaN where a class has none."""
+    events = held.truth == 1
+    up = weighted_mean(move[events], weights[:, events])
+    down = weighted_mean(-move[~events], weights[:, ~events])
+    return {"events": up, "nonevents": down, "total": up + down}
+
+
+def _interval(values: Array, folds: Array | None, held: HeldOut, most: float) -> Estimate:
+    """Of the first value, by the spread of the others and of the folds, no further than `most` from 0."""
     estimate = float(values[0])
     if np.isnan(estimate):
         return no_estimate("no case of the class")
     if held.freedom + 1 < MIN_PERSONS:
         return no_interval(estimate)
-    spread = float(np.nanstd(values[1:]))
-    if spread < ALIKE:
-        return Estimate(estimate, np.nan, np.nan, "no interval: every case moves alike")
-    half = quantile(held.freedom) * spread * float(np.sqrt(held.inflation))
+    half = quantile(held.freedom) * float(np.nanstd(values[1:]) * np.sqrt(held.inflation))
     method = f"paired patient bootstrap, {factor_words(held)}t"
+    n_folds = len(np.unique(held.fold))
+    known = folds[~np.isnan(folds)] if folds is not None else np.empty(0)
+    if n_folds > 1 and len(known) > 1:
+        spread = np.sqrt((1 / len(known) + 1 / (n_folds - 1)) * known.var(ddof=1))
+        half = max(half, quantile(len(known) - 1) * float(spread))
+        method += "; at least the corrected t over folds"
+    if half < ALIKE:
+        return Estimate(estimate, np.nan, np.nan, "no interval: every case moves alike")
     return Estimate(estimate, max(-most, estimate - half), min(most, estimate + half), method)

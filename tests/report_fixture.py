@@ -47,6 +47,9 @@ ENDPOINTS = {
 }
 
 
+_FURTHER: dict[tuple[int, float], dict[str, pd.DataFrame]] = {}
+
+
 def make_result(seed: int = 0, *, signal: float = 0.7, phantom: bool = False, **changes: Any) -> Result:
     """A result with the given signal strength; `changes` replace fields as they are."""
     rng = np.random.default_rng(seed)
@@ -57,16 +60,19 @@ def make_result(seed: int = 0, *, signal: float = 0.7, phantom: bool = False, **
         for name, frame in _one_arm(rng, cases, endpoint, arm, truth[endpoint], signal).items():
             long[name].append(frame)
     tables = {name: pd.concat(frames, ignore_index=True) for name, frames in long.items()}
-    scoring = ScoringSettings(n_bootstrap=100, subgroups=("vendor",), subgroup_patients=5)
-    levels = {key: stated["level"] for key, stated in ENDPOINTS.items()}
-    nothing = {key: {} for key in ENDPOINTS}
-    further = further_tables(tables["predictions"], scoring, seed, nothing, levels, cases[["vendor"]])
+    if (seed, signal) not in _FURTHER:  # a second of computing, the same for the same predictions
+        scoring = ScoringSettings(n_bootstrap=100, subgroups=("vendor",), subgroup_patients=5)
+        levels = {key: stated["level"] for key, stated in ENDPOINTS.items()}
+        nothing = {key: {} for key in ENDPOINTS}
+        _FURTHER[seed, signal] = further_tables(
+            tables["predictions"], scoring, seed, nothing, levels, cases[["vendor"]]
+        )
     metrics, differences = _estimates(rng, signal, {key: int(values.sum()) for key, values in truth.items()})
     fields: dict[str, Any] = {
         "name": "Phantom demo study",
         "phantom": phantom,
         **tables,
-        "tables": further,
+        "tables": _FURTHER[seed, signal],
         "metrics": metrics,
         "differences": differences,
         "exclusions": pd.DataFrame(

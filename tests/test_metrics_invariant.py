@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cemrad.models.folds import seed_of, split
-from cemrad.models.fusion import FusionSettings, fit_arms
 from cemrad.models.intervals import (
     STATISTICS,
     HeldOut,
@@ -15,43 +13,18 @@ from cemrad.models.intervals import (
     cv_statistic,
     heldout_auc,
 )
-from cemrad.models.learner import probability
 from cemrad.models.rates import RATES, cv_ratios
-from cemrad.models.rows import Rows
 from cemrad.models.units import chance_auc, held_out
 
-SMALL = FusionSettings(
-    n_candidates=1,
-    selector_settings={"n_features": 10},
-    learner_settings={"max_depth": [2], "n_rounds": [40], "max_bin": 32},
-)
+from .bench_coverage import coverage, cross_validate, estimates, targets
+
 ARMS = ("radiomics", "fused")
-
-
-def _cohort(n_patients, effect, seed):
-    """One to three lesions per patient, alike within her in features and in label."""
-    rng = np.random.default_rng(seed)
-    person = np.repeat(np.arange(n_patients), rng.integers(1, 4, n_patients))
-    x = np.sqrt(0.5) * (rng.normal(size=(n_patients, 40))[person] + rng.normal(size=(len(person), 40)))
-    line = effect * x[:, [0, 1, 20, 21]].sum(axis=1) + rng.normal(size=n_patients)[person] - 0.2
-    y = (rng.random(len(person)) < 1 / (1 + np.exp(-line))).astype(np.int64)
-    columns = tuple(f"{family}:IMG:f{i}" for family in ("radiomics", "deep") for i in range(20))
-    return Rows(x, y, tuple(f"c{i}" for i in range(len(person))), tuple(f"p{i}" for i in person), columns), person
+PRECISE = ("auc", "sensitivity", "specificity")
+"""Metrics whose intervals are asked to be no wider than they must be; those of the others may be."""
 
 
 def _cross_validate(n_patients, effect, seed):
-    rows, person = _cohort(n_patients, effect, seed)
-    made = split(rows.case_ids, rows.persons, rows.y, n_folds=5, seed=seed)
-    chance = {arm: np.zeros(len(rows.y)) for arm in ARMS}
-    called = {arm: np.zeros(len(rows.y), dtype=bool) for arm in ARMS}
-    for fold in range(5):
-        fit, held = made.sides(0, fold)
-        fitted, _ = fit_arms(rows.take(fit), ARMS, SMALL, seed_of(seed, fold))
-        for arm, model in fitted.items():
-            chance[arm][held] = probability(model.held_out_margin(rows.take(held)))
-            called[arm][held] = chance[arm][held] >= model.threshold
-    zeros = np.zeros(len(rows.y), dtype=np.int64)
-    return {arm: HeldOut(rows.y, chance[arm], called[arm], zeros, made.assignment[0], person) for arm in ARMS}
+    return {arm: held_out(frame, "lesion") for arm, frame in cross_validate(n_patients, effect, seed).items()}
 
 
 def _covers(estimates, target):
@@ -72,27 +45,22 @@ def test_intervals_cover_on_null_data():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_patients", [60, 100, 200])
-@pytest.mark.parametrize("effect", [0.0, 0.6])
-def test_coverage_of_every_interval(n_patients, effect):
+@pytest.mark.parametrize(
+    ("n_patients", "effect", "repeats", "level"),
+    [
+        *((n, effect, 1, "lesion") for n in (60, 100, 200) for effect in (0.0, 0.6)),
+        (100, 0.0, 2, "lesion"),
+        (100, 0.6, 1, "patient"),
+    ],
+)
+def test_coverage_of_every_interval(n_patients, effect, repeats, level):
     """300 cohorts each; docs/intervals.md has the figures. With signal the target is the mean estimate."""
-    runs = [_cross_validate(n_patients, effect, seed) for seed in range(1000, 1300)]
-    found = {"auc": [cv_auc(run["fused"]) for run in runs], "auc radiomics": [cv_auc(run["radiomics"]) for run in runs]}
-    found |= {"sensitivity": [cv_rate(run["fused"], 1) for run in runs]}
-    found |= {"specificity": [cv_rate(run["fused"], 0) for run in runs]}
-    wide = {"difference": [cv_auc_difference(run["fused"], run["radiomics"]) for run in runs]}
-    for name, statistic in STATISTICS.items():
-        wide[name] = [
-            cv_statistic(run["fused"], statistic, bootstrap_weights(run["fused"].person, 300, 1)) for run in runs
-        ]
-    null = {"auc": 0.5, "auc radiomics": 0.5, "difference": 0.0} if effect == 0 else {}
-    covered = {
-        name: _covers(items, null.get(name, float(np.mean([item.estimate for item in items]))))
-        for name, items in (found | wide).items()
-    }
+    asked = {"n_patients": n_patients, "effect": effect, "repeats": repeats, "level": level}
+    runs = [estimates(seed, **asked) for seed in range(1000, 1300)]
+    covered = coverage(runs, targets(effect, level))["covered"].drop("auc, DeLong on pooled")
     # 1.4 % is one standard error of a coverage of 95 % over 300 runs.
-    assert all(0.92 <= covered[name] <= 0.98 + 0.014 for name in found), covered
-    assert all(covered[name] >= 0.92 for name in wide), covered  # wider than they must be, never narrower
+    assert (covered[list(PRECISE)] <= 98 + 1.4).all(), covered
+    assert (covered >= 92).all(), covered  # others are wider than they must be, never narrower
 
 
 def test_copies_of_a_case_tell_nothing_new():
