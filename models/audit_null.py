@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from .audit import Check, Pipeline, State, auc_over
 from .folds import Ints, Split, seed_of, split
-from .intervals import HeldOut, cv_auc, heldout_auc
+from .intervals import HeldOut, cv_auc
 from .learner import Array
 from .rows import Rows
 
@@ -103,7 +103,7 @@ def repeat(pipeline: Pipeline, deal: Deal, made: Sequence[Rows], *, seed: int, j
 
 
 def _first_fold(rows: Rows, held: Ints, margin: Array, seed: int) -> tuple[float, float]:
-    """A p-value of the AUC of one model on new persons, and whether its interval covers 0.5; NaN where there is none.
+    """A p-value of the AUC of one model on new persons, and whether a result's interval covers 0.5; else NaN.
 
     The p-value takes one case per person and compares with permutations of these labels; as the observed order
     takes a random place among equal ones, it is exactly uniform where nothing leaks.
@@ -114,11 +114,8 @@ def _first_fold(rows: Rows, held: Ints, margin: Array, seed: int) -> tuple[float
     first = np.unique(owners, return_index=True)[1]
     p_value = _permutation_p(truth[first], margin[first], seed)
     person = np.unique(owners, return_inverse=True)[1].astype(np.int64)
-    if len(first) == len(held) and min(truth.sum(), (1 - truth).sum()) > 1:
-        estimate = heldout_auc(truth, margin)
-    else:
-        zeros = np.zeros(len(held), dtype=np.int64)
-        estimate = cv_auc(HeldOut(truth, margin, zeros.astype(bool), zeros, zeros, person))
+    zeros = np.zeros(len(held), dtype=np.int64)
+    estimate = cv_auc(HeldOut(truth, margin, zeros.astype(bool), zeros, zeros, person))
     covered = float(estimate.low <= 0.5 <= estimate.high) if np.isfinite(estimate.low) else np.nan
     return p_value, covered
 

@@ -19,6 +19,7 @@ from cemrad.models.design import lay_out
 from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings
 from cemrad.models.folds import seed_of
+from cemrad.models.intervals import heldout_auc
 from cemrad.models.rows import Rows
 from scipy import stats
 
@@ -50,16 +51,17 @@ def test_sixty_noise_tables_and_their_mean_auc(settings):
 
 @pytest.mark.slow
 def test_a_hold_out_interval_covers_no_knowledge():
-    """LK3: DeLong's interval of 60 held-out cases covers 0.5 in at least 89 of 100 noise tables."""
+    """LK3: DeLong's interval of 67 held-out cases covers 0.5 in at least 89 of 100 noise tables."""
 
-    def hold_out(rows, seed):
-        return deal_folds(rows, seed, n_folds=3)
-
-    made = [reference_noise(["radiomics"], seed=seed_of(8, i)) for i in range(100)]
-    rows = made[0]
-    found = repeat(_pipeline(rows, EvaluationSettings(**LIGHT)), hold_out, made, seed=8, jobs=2)
-    assert np.nansum(found.covered) >= 89
-    assert judge_coverage(found.covered, "").limit == 89
+    covered = []
+    for i in range(100):
+        rows = reference_noise(["radiomics"], seed=seed_of(8, i))
+        fit, held = deal_folds(rows, seed_of(8, "repeat", i), n_folds=3).sides(0, 0)
+        margin = _pipeline(rows, EvaluationSettings(**LIGHT))(rows, fit, held, i).margin
+        found = heldout_auc(rows.y[held], margin)
+        covered.append(found.low <= 0.5 <= found.high)
+    assert sum(covered) >= 89
+    assert judge_coverage(np.array(covered, dtype=float), "").state == "passed"
 
 
 def test_the_bound_of_the_coverage_is_the_binomial_one():
@@ -95,7 +97,7 @@ def test_labels_are_dealt_by_person():
 
 
 def test_p_values_of_an_honest_model_are_uniform():
-    """400 null data sets with ties and clusters: Kolmogorov-Smirnov against a uniform distribution."""
+    """120 null data sets with ties and clusters: Kolmogorov-Smirnov against a uniform distribution."""
 
     def honest(rows, fit, held, seed):
         from cemrad.models.audit import Outcome
@@ -103,7 +105,7 @@ def test_p_values_of_an_honest_model_are_uniform():
         return Outcome("", np.round(rows.x[held, 0]))
 
     made = []
-    for seed in range(400):
+    for seed in range(120):
         rng = np.random.default_rng(seed)
         person = np.repeat(np.arange(30), rng.integers(1, 4, 30))
         x = rng.normal(size=(len(person), 2))
