@@ -16,7 +16,8 @@ from ..reports.bundle_card import bundle_card
 from .extract import FeatureSettings
 from .inputs import file_sha256, picture_hashes
 from .predict import extraction_of, with_clinical_columns
-from .run import INPUTS, RECORD, Run
+from .record import RECORD
+from .run import INPUTS, Run
 from .source import is_extraction, open_source
 
 OUTPUT = Path("runs/external")

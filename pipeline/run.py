@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,14 +31,13 @@ from .extract import extract
 from .gallery import gather_crops
 from .inputs import InputLog, file_sha256, picture_hashes
 from .ledger import count_opening
-from .lock import NAME as LOCK
 from .lock import hold, require_held
 from .means import Effort, Engine, Means
 from .progress import LOG, shown_progress
+from .record import RECORD, changed_parts, command_line, is_left_over, read_record, stored_study
 from .store import Store
 from .study import Study, read_cohort, read_replicates
 
-RECORD = "run.json"
 OUTPUTS = (
     "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
     "metrics.json", "shap.parquet", "shap_base.parquet", "chosen.parquet", "clinical.parquet",
@@ -99,10 +97,10 @@ class Run:
         """
         folder = study.output
         found = folder.iterdir() if folder.is_dir() else ()
-        others = {path.name for path in found if not _is_left_over(path)} - KEPT
+        others = {path.name for path in found if not is_left_over(path)} - KEPT
         if others and not (folder / RECORD).is_file():
             raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
-        changed = _changed(study, stored_study(folder)) if others and not replace else []
+        changed = changed_parts(study, stored_study(folder)) if others and not replace else []
         if "cohort" in changed:
             raise StudyError(
                 f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
@@ -115,7 +113,7 @@ class Run:
         for name in (*OUTPUTS, *(path.name for path in folder.glob(f"{TABLE}*.parquet"))):
             (folder / name).unlink(missing_ok=True)
             (folder / name).with_name(f"{UNFINISHED}{Path(name).name}").unlink(missing_ok=True)
-        run = cls(study, cohort, cohort.labels(), commands=[_command()], external=dict(external or {}))
+        run = cls(study, cohort, cohort.labels(), commands=[command_line()], external=dict(external or {}))
         run.write_record()
         return run
 
@@ -128,15 +126,15 @@ class Run:
         StudyError
             If the study asks for another cohort or other features than the table was made from.
         """
-        stored, record = stored_study(folder), _record(folder)
-        if changed := _changed(study, stored):
+        stored, record = stored_study(folder), read_record(folder)
+        if changed := changed_parts(study, stored):
             raise StudyError(
                 f"{folder}: its feature table was made from another {' and '.join(changed)} than is asked for now; "
                 "extract again, into another folder"
             )
         labels = read_text_csv(folder / "labels.csv").set_index("case_id").rename_axis(None)
         run = cls(study, read_cohort(study), labels.astype(object).mask(labels == "", None), FeatureTable.load(folder))
-        run.commands = [*record["commands"], _command()]
+        run.commands = [*record["commands"], command_line()]
         run.times_s = record["times_s"]
         if (folder / "metrics.json").is_file() and stored["evaluation"] == study.model_dump(mode="json")["evaluation"]:
             run.result = Result.load(folder)
@@ -307,7 +305,7 @@ class Run:
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
                 and path.name != RECORD
-                and not _is_left_over(path)
+                and not is_left_over(path)
                 and path.relative_to(folder).parts[0] not in (STORE, SHARDS)
             },
         }
@@ -395,44 +393,3 @@ def exit_code(table: FeatureTable) -> int:
         return 0
     measured = table.values.drop(columns=table.columns_of("clinical"))
     return 4 if measured.isna().all(axis=None) else 3
-
-
-def stored_study(folder: Path) -> dict[str, Any]:
-    """The study of an earlier run, as a user would have written it, with that folder as output.
-
-    Raises
-    ------
-    StudyError
-        If the record of the run is damaged.
-    """
-    try:
-        values: dict[str, Any] = _record(folder)["study"]
-        values["cohort"] = {"reader": values["cohort"]["reader"], **values["cohort"]["settings"]}
-    except (KeyError, TypeError) as error:
-        raise StudyError(f"{folder / RECORD}: not the record of a run: {error!r} is missing") from None
-    return values | {"output": str(folder)}
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StudyError(f"{folder / RECORD}: damaged ({error}); delete the folder and run again") from None
-    return record
-
-
-def _changed(study: Study, stored: Mapping[str, Any]) -> list[str]:
-    """Which of cohort and features differ between a study and a stored one."""
-    asked = study.model_dump(mode="json")
-    cohort = {"reader": study.cohort.reader, **asked["cohort"]["settings"]}
-    pairs = {"cohort": (cohort, stored["cohort"]), "set of features": (asked["features"], stored["features"])}
-    return [name for name, (now, then) in pairs.items() if now != then]
-
-
-def _is_left_over(path: Path) -> bool:
-    """Whether a file is a lock, or what a process that was killed had not finished."""
-    return path.name.startswith((LOCK, UNFINISHED))
-
-
-def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

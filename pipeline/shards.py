@@ -22,7 +22,8 @@ from ..features.fingerprint import COLUMNS
 from ..features.table import FeatureTable
 from .cohort import Cohort
 from .extract import count
-from .run import SHARDS, Run, stored_study
+from .record import stored_study
+from .run import SHARDS, Run
 from .study import Study, parse_study
 
 _FOLDER = re.compile(r"(\d+)-of-(\d+)")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..features.errors import StudyError
 from .check import detect
-from .run import RECORD, stored_study
+from .record import RECORD, stored_study
 from .study import Study, override, parse_study, read_study
 
 
