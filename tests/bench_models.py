@@ -46,7 +46,8 @@ STAGES: dict[str, tuple[Any, str]] = {
     "SHAP": (evaluation, "explain"),
     "scoring": (evaluation, "score"),
     "further tables": (evaluation, "further_tables"),
-    "frames": (evaluation, "_frame"),
+    "long tables": (evaluation, "long_tables"),
+    "learning curve": (evaluation, "learning_curve"),
 }
 
 

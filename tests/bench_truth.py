@@ -18,11 +18,10 @@ from bench import load, machine
 from bench_timing import say
 from cemrad.features.table import ColumnName, FeatureTable
 from cemrad.models import evaluate as evaluation
-from cemrad.models.design import lay_out
+from cemrad.models.design import lay_out, resolve_endpoints
 from cemrad.models.evaluate import EvaluationSettings, evaluate
 from cemrad.models.irls import fit_logistic
 from cemrad.models.metrics import auc
-from cemrad.models.target import resolve_endpoint
 from cemrad.pipeline.cohorts import phantom
 from cemrad.pipeline.phantom_truth import BLOCKS, Effects, label_model, population_auc
 from planted import Block, Endpoint, World
@@ -170,7 +169,7 @@ def judge(
         result = evaluate(table, labels, [ENDPOINT], settings)
     finally:
         evaluation.fit_arms = plain
-    rows = lay_out(new_table, new_labels, resolve_endpoint(ENDPOINT, new_labels)).rows
+    rows = lay_out(new_table, new_labels, resolve_endpoints([ENDPOINT], new_labels)[0]).rows
     stated = result.metrics.query("level == 'lesion' and metric == 'auc'").set_index("arm")
     calibration = result.tables["calibration"].query("level == 'lesion'").pivot_table("estimate", "arm", "metric")
     found = []
