@@ -54,7 +54,7 @@ def further_tables(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name, with the columns of :data:`COLUMNS`; those that the settings leave out are absent.
 
-    Calibration and decision curves are made at every level, reclassification and subgroups at the level at
+    Calibration and decision curves are made at every level where there are probabilities, reclassification and subgroups at the level at
     which an endpoint is read first.
 
     Parameters
@@ -78,9 +78,10 @@ def further_tables(
         for level in LEVELS:
             found = _lay_out(part, endpoint, level, severest[endpoint], settings, seed)
             main = level == levels[endpoint]
-            if "calibration" in rows:
+            chance = level == "lesion" or settings.aggregate != "vote"  # a share of votes is no probability
+            if "calibration" in rows and chance:
                 _calibrate(found, settings, rows["calibration"], rows["calibration_curve"])
-            if "decision_curve" in rows:
+            if "decision_curve" in rows and chance:
                 rows["decision_curve"] += _decide(found, settings)
             if "reclassification" in rows and main:
                 rows["reclassification"] += _reclassify(found)

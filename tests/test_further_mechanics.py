@@ -83,3 +83,10 @@ def test_they_can_be_left_out_and_an_unknown_column_is_refused_before_anything_i
         evaluate(*cohort, ["malignancy"], with_scoring(subgroups=["vendors"]))
     with pytest.raises(ValueError, match="the smaller first"):
         ScoringSettings(decision_thresholds=(0.6, 0.1))
+
+
+def test_a_share_of_votes_is_no_probability(cohort, quick):
+    scoring = quick.scoring.model_copy(update={"aggregate": "vote"})
+    found = evaluate(*cohort, ["malignancy"], quick.model_copy(update={"scoring": scoring, "arms": ("radiomics",)}))
+    for name in ("calibration", "calibration_curve", "decision_curve"):
+        assert set(found.tables[name]["level"]) == {"lesion"}
