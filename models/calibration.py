@@ -33,7 +33,7 @@ LEAST_PER_GROUP, N_POINTS = 10, 41
 LOST_DRAWS = 0.05
 """Of the draws of a bootstrap, the share that may be without a value."""
 _EDGE, _ALIKE = 1e-12, 1e-9
-SEPARATED = "the probabilities separate the classes"
+SEPARATED = "no finite solution, as where the probabilities separate the classes"
 
 
 class Calibration(NamedTuple):

@@ -163,7 +163,10 @@ def evaluate(
     tables |= _tables(outcomes, settings, again)
     tables |= {"same_person": same_person, "sample_size": survey(offers_of(designs, arms), settings.sample_size)}
     curve = settings.learning_curve
-    tables |= learning_curve(designs, splits, predictions, settings, curve, jobs=jobs, progress=progress)
+    tables |= learning_curve(
+        designs, splits, predictions, settings, curve,
+        aggregate=settings.scoring.aggregate, jobs=jobs, progress=progress,
+    )  # fmt: skip
     return Result(
         name=name,
         phantom=bool(table.provenance.get("phantom", False)),

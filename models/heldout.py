@@ -84,6 +84,13 @@ class HeldOut:
         return min(len(np.unique(self.person[self.truth == value])) for value in (0, 1)) - 1
 
 
+POOLED = (
+    "each patient is judged by a model of her own, whose base rate moves against her: without signal cases rank far "
+    "below 0.5, which no interval here takes into account"
+)
+"""Of cases that are ranked over folds of one person each."""
+
+
 def judged(held: HeldOut) -> str:
     """What the estimate is of."""
     if held.pooled:
@@ -127,6 +134,6 @@ def no_estimate(why: str) -> Estimate:
     return Estimate(np.nan, np.nan, np.nan, f"not estimable: {why}")
 
 
-def no_interval(estimate: float, of: str = "of a class") -> Estimate:
-    """A number without an interval, as there are too few patients."""
-    return Estimate(estimate, np.nan, np.nan, f"no interval: fewer than {MIN_PERSONS} patients {of}")
+def no_interval(estimate: float, why: str = f"fewer than {MIN_PERSONS} patients of a class") -> Estimate:
+    """A number without an interval, and why."""
+    return Estimate(estimate, np.nan, np.nan, f"no interval: {why}")

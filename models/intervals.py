@@ -22,6 +22,7 @@ from .heldout import (
     LEVEL,
     MIN_PERSONS,
     NOTHING,
+    POOLED,
     Paired,
     factor_words,
     judged,
@@ -64,6 +65,8 @@ def cv_auc(held: HeldOut) -> Estimate:
     if found is None:
         return no_estimate("one class only")
     area, parts = found
+    if held.pooled:
+        return no_interval(area, POOLED)
     if held.freedom + 1 < MIN_PERSONS:
         return no_interval(area)
     perfect = not NOTHING < area < 1 - NOTHING  # no pair contradicts another: no variance
@@ -82,11 +85,15 @@ def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Paired:
     if one is None or other is None:
         return Paired(*no_estimate("one class only"), np.nan)
     difference = one[0] - other[0]
+    if held.pooled:
+        return Paired(*no_interval(difference, POOLED), np.nan)
     if held.freedom + 1 < MIN_PERSONS:
         return Paired(*no_interval(difference), np.nan)
     half = _half_width(one[1] - other[1], held)
     if half < NOTHING:
-        return Paired(difference, np.nan, np.nan, "no interval: the two arms rank every pair alike", np.nan)
+        same = abs(difference) < NOTHING
+        alike = "the two arms rank every pair alike" if same else "within each arm all pairs are alike"
+        return Paired(*no_interval(difference, alike), np.nan)
     p = float(2 * stdtr(held.freedom, -abs(difference) * quantile(held.freedom) / half))
     method = f"paired by patient; {judged(held)}; clustered DeLong variance, {factor_words(held)}t"
     return Paired(difference, max(-1.0, difference - half), min(1.0, difference + half), method, p)
@@ -151,7 +158,9 @@ STATISTICS: dict[str, Statistic] = {"auprc": auprc, "brier": brier}
 """Metrics of the probabilities other than the AUC."""
 
 
-def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimate:
+def cv_statistic(
+    held: HeldOut, statistic: Statistic, weights: Array, *, nothing: str = "no positive case", ranks: bool = False
+) -> Estimate:
     """A metric of cross-validated probabilities with an interval on the log-odds scale, so that it stays in 0 to 1.
 
     The standard error is that of a bootstrap of persons, widened by Nadeau and Bengio's factor. Of
@@ -165,10 +174,16 @@ def cv_statistic(held: HeldOut, statistic: Statistic, weights: Array) -> Estimat
         One of :data:`STATISTICS`.
     weights : ndarray, shape (n_draws, n)
         From :func:`bootstrap_weights`.
+    nothing : str
+        Why there is no number, where there is none.
+    ranks : bool
+        Whether cases are ranked, over all folds: of folds of one person each there is no interval then.
     """
     estimate = float(statistic(held, np.ones((1, len(held.truth))))[0])
     if np.isnan(estimate):
-        return no_estimate("no positive case")
+        return no_estimate(nothing)
+    if ranks and held.pooled:
+        return no_interval(estimate, POOLED)
     if held.freedom + 1 < MIN_PERSONS:
         return no_interval(estimate)
     t = quantile(held.freedom)

@@ -39,12 +39,19 @@ def fit_logistic(
     >>> bool(np.isclose(found[0, 0], np.log(3)))
     True
     """
-    scale = np.where(np.ptp(columns, axis=0) > 0, columns.std(axis=0), 1.0)
-    x = columns / scale
+    varies = np.ptp(columns, axis=0) > 0
+    scale = np.where(varies, columns.std(axis=0), 1.0)
+    ones = np.flatnonzero((columns == 1).all(axis=0))[:1]
+    # Centred where there is an intercept to take it: log odds that hardly vary, far from 0, would be a second one.
+    centre = np.where(varies, columns.mean(axis=0), 0.0) if len(ones) else np.zeros(columns.shape[1])
+    x = (columns - centre) / scale
     n_columns = x.shape[1]
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     found = np.full((len(weights), n_columns), np.nan)
-    beta = np.zeros_like(found) if start is None else np.tile(start * scale, (len(weights), 1))
+    first = np.zeros(n_columns) if start is None else start * scale
+    if start is not None:
+        first[ones] += float(start @ centre)
+    beta = np.tile(first, (len(weights), 1))
     live, w, reached = np.arange(len(weights)), weights, weights @ (truth[:, None] * x)
     for _ in range(MAX_STEPS):
         chance = expit(beta @ x.T + offset)
@@ -62,4 +69,6 @@ def fit_logistic(
             break
         if done.any():
             live, beta, w, reached = live[~done], beta[~done], w[~done], reached[~done]
-    return found / scale
+    found /= scale
+    found[:, ones] -= (found @ centre)[:, None]
+    return found

@@ -28,7 +28,7 @@ from .learner import Array, probability
 from .power_law import PowerLaw, power_law, verdict
 from .result import known_arm, richest_arm
 from .rows import Rows
-from .units import held_out
+from .units import Aggregate, held_out
 
 LEARNING_CURVE_COLUMNS = [
     "endpoint", "level", "arm", "fraction", "n_persons", "n_cases", "estimate", "low", "high", "method",
@@ -92,6 +92,7 @@ def learning_curve(
     settings: FusionSettings,
     curve: LearningCurveSettings | None,
     *,
+    aggregate: Aggregate = "max",
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -108,6 +109,8 @@ def learning_curve(
         Those of the evaluation.
     curve : LearningCurveSettings, optional
         Without it no curve is made.
+    aggregate : {"max", "mean", "vote"}
+        How lesions come to breasts and patients.
     jobs : int
         Threads; the curve does not depend on it.
     progress : callable, optional
@@ -134,7 +137,7 @@ def learning_curve(
         mine = [outcome for outcome in outcomes if outcome.piece.design is design]
         whole = predictions[predictions["endpoint"] == design.name]
         for arm in wanted[design.name]:
-            found = _Arm(design, splits[design.name], arm, curve, mine, whole[whole["arm"] == arm])
+            found = _Arm(design, splits[design.name], arm, curve, mine, whole[whole["arm"] == arm], aggregate)
             points += found.points()
             fits.append(found.fit())
     return {
@@ -226,9 +229,10 @@ class _Arm:
         curve: LearningCurveSettings,
         outcomes: Sequence[PieceOutcome],
         whole: pd.DataFrame,
+        aggregate: Aggregate,
     ) -> None:
         self.key = {"endpoint": design.name, "level": design.endpoint.target.level, "arm": arm}
-        self.design, self.made, self.curve = design, made, curve
+        self.design, self.made, self.curve, self.aggregate = design, made, curve, aggregate
         self.of = {
             share: [outcome for outcome in outcomes if outcome.piece.fraction == share] for share in curve.fractions
         }
@@ -285,7 +289,8 @@ class _Arm:
 
     def _units(self, predictions: pd.DataFrame) -> HeldOut | None:
         level = self.key["level"]
-        return held_out(predictions, level, self.design.severest.get(level)) if len(predictions) else None
+        truths = self.design.severest.get(level)
+        return held_out(predictions, level, truths, self.aggregate) if len(predictions) else None
 
     def _size(self, share: float) -> tuple[float, float]:
         """Mean number of persons and of cases that models learned from."""

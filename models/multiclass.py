@@ -208,7 +208,10 @@ def figures_of(held: ClassPredictions, carriers: Sequence[HeldOut], weights: Arr
     rarest = min(carriers, key=lambda carrier: carrier.freedom)
     for metric in CLASS_METRICS:
         statistic = CLASS_METRICS[metric]
-        found = cv_statistic(rarest, lambda _, drawn, statistic=statistic: statistic(held, drawn), weights)  # type: ignore[misc]
+        found = cv_statistic(
+            rarest, lambda _, drawn, statistic=statistic: statistic(held, drawn), weights,  # type: ignore[misc]
+            nothing="two classes are never in one fold together", ranks=metric in ("auc_macro", "hand_till"),
+        )  # fmt: skip
         yield {"metric": metric, **found._asdict(), "chance": chance.get(metric, 0.5), "n": int(first.sum())}
 
 

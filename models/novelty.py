@@ -139,7 +139,7 @@ def _shape(x: Array) -> _Shape:
         return _Shape(standard, varies, None)
     precision = np.zeros((x.shape[1], x.shape[1]))
     covariance = LedoitWolf(assume_centered=True).fit(z[:, varies]).covariance_
-    precision[np.ix_(varies, varies)] = np.linalg.inv(covariance)
+    precision[np.ix_(varies, varies)] = np.linalg.pinv(covariance, hermitian=True)
     return _Shape(standard, varies, precision)
 
 

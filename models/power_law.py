@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .metrics import Array
+
 RISING, FLAT, UNCLEAR, UNKNOWN = "rising", "flat", "unclear", "unknown"
 HELPS, HARDLY, MOST_HIDDEN = 0.02, 0.01, 0.05
 """AUC that twice as many patients must promise for more cases to help, and below which they hardly would; and what a
@@ -52,11 +54,18 @@ def power_law(n: Sequence[float], auc: Sequence[float]) -> PowerLaw | None:
         scale = max(0.0, -slope)
         plateau = mean_y + scale * mean_x
         if plateau > 1:  # a plateau of 1: the scale alone is free
-            plateau, scale = 1.0, max(0.0, float((weight @ (x * (1 - area))) / (weight @ x**2)))
+            plateau, scale = 1.0, _scale_to(1.0, x, area, weight)
+        elif plateau < 0.5:
+            plateau, scale = 0.5, _scale_to(0.5, x, area, weight)
         loss = float(weight @ (area - plateau + scale * x) ** 2)
         if loss < least - 1e-15:
-            best, least = PowerLaw(max(0.5, plateau), scale, float(power)), loss
+            best, least = PowerLaw(plateau, scale, float(power)), loss
     return best
+
+
+def _scale_to(plateau: float, x: Array, area: Array, weight: Array) -> float:
+    """The scale of a curve whose plateau is given."""
+    return max(0.0, float((weight @ (x * (plateau - area))) / (weight @ x**2)))
 
 
 def verdict(law: PowerLaw | None, n: float, gain_low: float, gain_high: float) -> str:

@@ -149,7 +149,7 @@ def _persons(held: HeldOut, rate: Rate) -> int:
 
 def _bounded(estimate: float, spread: float, persons: int, factor: str) -> Estimate:
     if persons < MIN_PERSONS:
-        return no_interval(estimate, "that it is a share of")
+        return no_interval(estimate, f"fewer than {MIN_PERSONS} patients that it is a share of")
     low, high = wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
     if not NOTHING < estimate < 1 - NOTHING:
         return Estimate(estimate, low, high, "Wilson on patients, as the estimate is perfect")

@@ -75,7 +75,7 @@ class Recalibration:
         else:
             intercept, slope = map(float, fit_logistic(np.column_stack([one[0], margin]), truth, one)[0])
         if not np.isfinite(intercept):
-            raise EvaluationError("recalibration has no solution: the predictions separate the classes of these cases")
+            raise EvaluationError("recalibration has no finite solution, as where the predictions separate the classes")
         return cls(intercept, slope, kind, frozenset(map(str, persons)))
 
     def apply(self, margin: Array) -> Array:

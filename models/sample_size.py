@@ -156,6 +156,8 @@ def supported(n: int, prevalence: float, r2: float, shrinkage: float = 0.9) -> i
     _require_possible(1, prevalence, r2, shrinkage)
     slight = r2 / (r2 + MARGIN * max_r2(prevalence))
     most = math.floor(n * min(_per_patient(r2, shrinkage), _per_patient(r2, slight)))
+    if most > MOST_FOR_ERROR and (needed(MOST_FOR_ERROR, prevalence, r2, shrinkage).prediction_error or 0) > n:
+        most = MOST_FOR_ERROR  # what the error asks of more is not known, but it is not less
     while most and (needed(most, prevalence, r2, shrinkage).prediction_error or 0) > n:
         most -= 1
     return most

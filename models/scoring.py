@@ -118,7 +118,7 @@ def score(
             held = {arm: held_out(part, level, truths.get(level), settings.aggregate) for arm, part in parts.items()}
             at = {arm: _at_thresholds(part, level, held[arm], settings.aggregate) for arm, part in parts.items()}
             key = {"endpoint": endpoint, "level": level}
-            metrics += _measured(key, held, at, settings.n_bootstrap, seed_of(seed, str(endpoint), level, "bootstrap"))
+            metrics += _measured(key, held, at, settings, seed_of(seed, str(endpoint), level, "bootstrap"))
             chance_seed = seed_of(seed, str(endpoint), level, "chance")
             for arm, part in parts.items():
                 chance = chance_auc(part, level, held[arm], chance_seed, settings.aggregate)
@@ -146,18 +146,21 @@ def _measured(
     key: dict[str, Any],
     held: Mapping[str, HeldOut],
     at: Mapping[str, Mapping[str, HeldOut]],
-    n_draws: int,
+    settings: ScoringSettings,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
+    votes = settings.aggregate == "vote" and key["level"] != "lesion"
     weights = None
     for arm, rows in held.items():
         if weights is None:  # the arms share their cases, so they share the draws
-            weights = bootstrap_weights(rows.person, n_draws, seed)
+            weights = bootstrap_weights(rows.person, settings.n_bootstrap, seed)
         ratios = {name: cv_ratios(called, list(RATES), weights) for name, called in {"": rows, **at[arm]}.items()}
         for metric in METRICS:
             name, _, threshold = metric.partition("_at_")
             if threshold and threshold not in ratios:
                 found = no_estimate("no such threshold was fixed")
+            elif name == "brier" and votes:
+                found = no_estimate("a share of votes is no probability")
             elif name in RATES:
                 found = ratios[threshold][name]
             else:
@@ -175,7 +178,7 @@ def _estimate(metric: str, held: HeldOut, weights: np.ndarray[Any, Any]) -> Esti
     if metric == "auc":
         return cv_auc(held)
     if metric in STATISTICS:
-        return cv_statistic(held, STATISTICS[metric], weights)
+        return cv_statistic(held, STATISTICS[metric], weights, ranks=metric == "auprc")
     return cv_rate(held, of=1 if metric == "sensitivity" else 0)
 
 

@@ -85,7 +85,10 @@ def _grouped(values: pd.Series[Any], cuts: Sequence[float] | None, name: str) ->
     if cuts is not None and not numeric:
         raise StudyError(f"subgroups: {name} is cut, but holds what is not a number")
     if numeric and (cuts is not None or numbers.nunique() > MOST_LEVELS):
-        places = sorted(cuts) if cuts is not None else [float(numbers.median())]
+        median = float(numbers.median())
+        # At least half of the values may be the smallest: below their median is nobody then.
+        middle = median if median > numbers.min() else float(numbers[numbers > median].min())
+        places = sorted(cuts) if cuts is not None else [middle]
         return _cut(numbers, places).where(stated, NOT_STATED)
     if numeric:  # 3.0 beside 3 is one group
         text = numbers.map(lambda number: f"{number:g}").where(stated, "")

@@ -60,7 +60,8 @@ def calibration_words(model: BundledModel) -> str:
             ("oe", "observed to expected"), ("brier", "Brier"),
         )
     )  # fmt: skip
-    return f"Calibration of {stated['n']} {stated['source']}: {known}{line}"
+    when = ", before recalibration" if line else ""
+    return f"Calibration of {stated['n']} {stated['source']}{when}: {known}{line}"
 
 
 def _estimate(item: Mapping[str, Any]) -> str:

@@ -90,3 +90,6 @@ def test_a_share_of_votes_is_no_probability(cohort, quick):
     found = evaluate(*cohort, ["malignancy"], quick.model_copy(update={"scoring": scoring, "arms": ("radiomics",)}))
     for name in ("calibration", "calibration_curve", "decision_curve"):
         assert set(found.tables[name]["level"]) == {"lesion"}
+    brier = found.metrics.query("metric == 'brier'").set_index("level")
+    assert brier["estimate"].notna().to_dict() == {"lesion": True, "breast": False, "patient": False}
+    assert brier.loc["patient", "method"] == "not estimable: a share of votes is no probability"

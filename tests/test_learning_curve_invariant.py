@@ -164,3 +164,11 @@ def test_a_verdict_says_whether_more_patients_would_help():
     assert power_law([50, 100, 200], [0.6, 0.7, 0.75]) is None
     assert verdict(None, 100, 0.2, 0.3) == UNKNOWN
     assert power_law([10, 20, 40, 80], [0.7, 0.85, 0.95, 1.0]).plateau <= 1
+
+
+def test_a_curve_below_chance_still_passes_through_its_points():
+    n = [25, 40, 60, 100]
+    for area in ([0.380, 0.400, 0.415, 0.434], [0.400, 0.420, 0.425, 0.430], [0.45, 0.45, 0.45, 0.45]):
+        law = power_law(n, area)
+        assert 0.5 <= law.plateau <= 1
+        assert [law.at(size) for size in n] == pytest.approx(area, abs=0.015)

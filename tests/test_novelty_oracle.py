@@ -114,3 +114,13 @@ def test_it_comes_back_from_json_bit_by_bit():
     new = rng.normal(size=(9, 5))
     np.testing.assert_array_equal(again.distance(new), made.distance(new))
     assert again.limits == made.limits
+
+
+def test_two_columns_that_say_the_same_are_no_obstacle():
+    """Complementary and balanced: Ledoit and Wolf's shrinkage is 0 there, and the covariance singular."""
+    one = np.repeat([1.0, 0.0], 20)
+    x = np.column_stack([one, 1 - one])
+    fitted = Novelty.fit(x, [f"p{i}" for i in range(40)], 1)
+    assert np.isfinite(fitted.distance(x)).all()
+    alone = Novelty.fit(x[:, :1], [f"p{i}" for i in range(40)], 1)
+    np.testing.assert_allclose(fitted.distance(x), alone.distance(x[:, :1]), rtol=1e-6)

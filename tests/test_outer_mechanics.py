@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError
 from cemrad.models.evaluate import evaluate
-from cemrad.models.intervals import HeldOut, cv_auc, heldout_auc, influence
+from cemrad.models.intervals import HeldOut, cv_auc, cv_auc_difference, heldout_auc, influence
 from cemrad.models.metrics import delong
 from cemrad.models.outer import OuterSettings, deal
 from cemrad.models.rows import Rows
@@ -166,7 +166,12 @@ def test_sites_and_persons_are_judged_on_all_cases(cohort, evaluated):
         result = evaluated(**settings)
         assert set(result.predictions["case_id"]) == set(cohort[0].cases.index)
         row = result.metrics.set_index(["level", "arm", "metric"]).loc["breast", "fused", "auc"]
-        assert row["low"] < row["estimate"] < row["high"]
+        if settings["by"] == "site":
+            assert row["low"] < row["estimate"] < row["high"]
+        else:
+            assert np.isnan([row["low"], row["high"]]).all()
+            assert row["method"].startswith("no interval: each patient is judged by a model of her own")
+            assert result.differences["p"].isna().all()
         assert row["estimate"] > 0.6
         chance = result.metrics.set_index(["level", "arm", "metric"]).loc["breast", "fused", "auc_chance"]["estimate"]
         assert 0.45 < chance < 0.65
@@ -185,5 +190,22 @@ def test_persons_held_out_one_by_one_are_ranked_together():
     held = held_out(frame, "lesion")
     assert held.pooled
     assert cv_auc(held).estimate == pytest.approx(heldout_auc(held.truth, held.probability).estimate, abs=1e-12)
+    assert np.isnan(cv_auc(held).low)
     assert not held_out(frame.assign(fold=np.arange(50) // 10), "lesion").pooled
     assert isinstance(held, HeldOut)
+
+
+def test_of_persons_in_turn_no_difference_is_claimed():
+    """A model that states its training side's base rate ranks every pair of patients the wrong way around."""
+    truth = np.arange(40) % 2
+    rng = np.random.default_rng(3)
+    base = (truth.sum() - truth) / 39
+    both = [
+        HeldOut(truth, score, score > 0.5, np.zeros(40, dtype=int), np.arange(40), np.arange(40), pooled=True)
+        for score in (rng.random(40), base)
+    ]
+    assert cv_auc(both[1]).estimate == 0
+    assert np.isnan(cv_auc(both[1]).high)
+    found = cv_auc_difference(*both)
+    assert found.estimate > 0.3
+    assert np.isnan(found.p)

@@ -83,3 +83,18 @@ def test_what_cannot_be_fitted_is_refused_with_its_reason():
     for state in ({}, {"kind": "logistic", "intercept": float("nan"), "slope": 1, "persons": []}, {"kind": 3}):
         with pytest.raises(EvaluationError, match="not a stored recalibration"):
             Recalibration.restore(state)
+
+
+def test_log_odds_that_hardly_vary_are_no_separation():
+    """Far from 0 beside their spread, they are nearly a second intercept; the score equations must still hold."""
+    rng = np.random.default_rng(5)
+    margin = -1.5 + 0.002 * rng.normal(size=300)
+    truth = (rng.random(300) < 0.18).astype(np.int64)
+    columns = np.column_stack([np.ones(300), margin])
+    weights = rng.multinomial(300, np.full(300, 1 / 300), size=40).astype(float)
+    found = fit_logistic(columns, truth, weights)
+    assert np.isfinite(found).all()
+    for beta, weight in zip(found, weights, strict=True):
+        gap = (truth - 1 / (1 + np.exp(-columns @ beta))) * weight
+        assert abs(gap.sum()) < 1e-6
+        assert abs(gap @ (margin - margin.mean())) < 1e-8

@@ -106,3 +106,12 @@ def test_a_survey_has_a_row_per_endpoint_and_arm():
     assert np.isnan(row["prediction_error"])
     assert found.iloc[1]["prediction_error"] > 0
     assert survey([]).empty
+
+
+@pytest.mark.parametrize(("prevalence", "auc"), [(0.5, 0.9), (0.2, 0.8), (0.1, 0.75)])
+def test_more_patients_never_support_fewer_candidates(prevalence, auc):
+    r2 = r2_of_auc(auc, prevalence)
+    most = [supported(n, prevalence, r2) for n in range(100, 4000, 20)]
+    assert most == sorted(most)
+    enough = needed(30, prevalence, r2).n
+    assert all(k < 30 for n, k in zip(range(100, 4000, 20), most, strict=True) if n < enough)

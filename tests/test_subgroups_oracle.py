@@ -127,3 +127,13 @@ def test_groups_are_what_the_columns_say(table):
 def test_what_is_no_column_is_refused(table, columns, cuts, words):
     with pytest.raises(StudyError, match=words):
         groups_of(table, columns, cuts)
+
+
+def test_a_column_that_is_mostly_its_smallest_value_is_cut_above_it():
+    ids = [f"c{i}" for i in range(100)]
+    values = pd.DataFrame({"clinical:case:packyears": [0.0] * 60 + list(range(1, 41))}, index=ids)
+    cases = pd.DataFrame(
+        {"patient_id": ids, "breast_id": ids, "laterality": "L", "lesion_id": "1"}, index=ids, dtype=object
+    )
+    found = groups_of(FeatureTable(values, cases), ["packyears"], {})["packyears"]
+    assert found.value_counts().to_dict() == {"below 1": 60, "1 and above": 40}
