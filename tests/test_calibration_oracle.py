@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from cemrad.models.calibration import calibrate
+from cemrad.models.calibration import SEPARATED, calibrate
 from cemrad.models.heldout import HeldOut
 from cemrad.models.intervals import bootstrap_weights
 from cemrad.models.metrics import auc
@@ -108,7 +108,7 @@ def test_what_has_no_value_says_why():
     weights = bootstrap_weights(apart.person, 50, 1)
     found = calibrate(apart, weights)
     for metric in ("calibration_slope", "ici"):
-        assert found.metrics[metric].method == "not estimable: no finite solution, as where the probabilities separate the classes"
+        assert found.metrics[metric].method == f"not estimable: {SEPARATED}"
     assert found.metrics["oe"].low < found.metrics["oe"].estimate < found.metrics["oe"].high
     assert {row["kind"] for row in found.curve} == {"group"}
     same = calibrate(_held(truth, np.full(60, 0.4)), weights).metrics
