@@ -25,7 +25,11 @@ class Section(Protocol):
     ORDER: int
 
     def render(self, facts: Facts, result: Result) -> Markup:
-        """The section's body as escaped HTML; it says so where there is nothing to show."""
+        """The section's body as escaped HTML.
+
+        It says so where there is nothing to show. A section that is about another kind of evaluation than this one is
+        empty, and left out.
+        """
         ...
 
 
@@ -67,7 +71,9 @@ def render_page(facts: Facts, result: Result) -> str:
         fill(
             "page.html.j2",
             facts=facts,
-            sections=[(name, part.TITLE, part.render(facts, result)) for name, part in ordered.items()],
+            sections=[
+                (name, part.TITLE, body) for name, part in ordered.items() if (body := part.render(facts, result))
+            ],
             style=Markup(read_part("page.css")),
             script=Markup(script),
             policy=content_policy(script),

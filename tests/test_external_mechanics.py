@@ -192,7 +192,9 @@ def test_the_report_says_what_was_judged(judged, tmp_path):
     assert "held out in fold" not in text
     plain = judged.provenance | {"external": {}}
     replace(judged, provenance=plain, tables={}).save(tmp_path)
-    assert "No bundle was judged here" in write_report(Result.load(tmp_path), tmp_path / "r.html").read_text("utf-8")
+    assert (
+        "external evaluation" not in write_report(Result.load(tmp_path), tmp_path / "r.html").read_text("utf-8").lower()
+    )
 
 
 def test_the_ledger_counts_bundle_and_cohort(tmp_path):

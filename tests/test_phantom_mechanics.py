@@ -110,3 +110,14 @@ def test_every_size_can_be_drawn(rows, columns):
     assert image.shape == (rows, columns)
     share = mask.sum() / (np.pi * rows**2)  # of the square of the radius in rows
     assert 0.030**2 < share < 0.056**2
+
+
+def test_a_patient_has_one_nodal_status():
+    settings = phantom.Settings(n_patients=60, seed=11)
+    cohort, drawn = phantom.read(settings), phantom.truth(settings)
+    stated = cohort.labels()["nodal"].dropna()
+    patient = drawn["patient_id"].loc[stated.index]
+    assert stated.groupby(patient).nunique().eq(1).all()
+    spread = drawn.groupby("patient_id")["label_nodal"].max()
+    assert (stated == "positive").eq(patient.map(spread) == 1).all()
+    assert (drawn["label_nodal"].loc[stated.index] != (stated == "positive")).any(), "no patient of two fates was drawn"

@@ -58,7 +58,8 @@ def read(settings: Settings) -> Cohort:
     (True, 'PH0001_L_1')
     """
     outcomes = _plan(settings)
-    cases = tuple(_case(outcome, settings) for outcome in outcomes)
+    spread = {outcome.patient_id for outcome in outcomes if outcome.labels["nodal"] == "positive"}
+    cases = tuple(_case(outcome, settings, outcome.patient_id in spread) for outcome in outcomes)
     breasts = {outcome.breast for outcome in outcomes}
     counts = {
         "images": len(IMAGE_TYPES) * sum(len(breast.views) for breast in breasts),
@@ -134,7 +135,8 @@ def _plan(settings: Settings) -> list[Outcome]:
     return [o for patient in patients for o in plan_patient(settings.seed, patient, rates, model, (usual, second))]
 
 
-def _case(outcome: Outcome, settings: Settings) -> Case:
+def _case(outcome: Outcome, settings: Settings, spread: bool) -> Case:
+    """A case as its reader states it; a patient whose cancer has `spread` from one lesion is node positive at all."""
     breast, lesion = outcome.breast, outcome.lesion
     pictures = {}
     for name in breast.views:
@@ -149,7 +151,7 @@ def _case(outcome: Outcome, settings: Settings) -> Case:
         lesion_id=str(lesion.number),
         pictures=pictures,
         clinical=outcome.clinical,
-        labels=outcome.stated,
+        labels={**outcome.stated, "nodal": "positive"} if spread and outcome.stated["nodal"] else outcome.stated,
         info={
             "vendor": breast.vendor,
             "bpe": breast.bpe,

@@ -25,7 +25,7 @@ def render(facts: Facts, result: Result) -> Markup:
     """Per endpoint the figures of every arm, and the confusion matrix of the explained arm, the others folded."""
     needed = [result.tables.get(name, pd.DataFrame()) for name in ("classes", "multiclass", "confusion")]
     parts = [] if needed[0].empty else list(_parts(*needed, arm=facts.settings.arm))
-    return fill("classes.html.j2", parts=parts, metrics=METRICS)
+    return fill("classes.html.j2", parts=parts, metrics=METRICS) if parts else Markup()
 
 
 def _parts(

@@ -17,6 +17,9 @@ ORDER = 5
 
 def render(facts: Facts, result: Result) -> Markup:
     """The bundle's hash and origin, its promise beside what was found, and the ledger's count."""
+    told = result.provenance.get("external")
+    if not told:
+        return Markup()
     table = result.tables.get("external", pd.DataFrame(columns=TABLE_COLUMNS))
     found = {item.key: item.main.arms for item in facts.endpoints if item.main is not None}
     rows: list[dict[str, Any]] = []
@@ -32,4 +35,4 @@ def render(facts: Facts, result: Result) -> Markup:
                 "auc": auc if auc is not None and auc.estimable else None,
             }
         )
-    return fill("external.html.j2", facts=facts, told=result.provenance.get("external", {}), rows=rows)
+    return fill("external.html.j2", facts=facts, told=told, rows=rows)
