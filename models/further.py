@@ -54,8 +54,8 @@ def further_tables(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name, with the columns of :data:`COLUMNS`; those that the settings leave out are absent.
 
-    Calibration and decision curves are made at every level where there are probabilities, reclassification and subgroups at the level at
-    which an endpoint is read first.
+    Calibration and decision curves are made at every level where there are probabilities, reclassification and
+    subgroups at the level at which an endpoint is read first.
 
     Parameters
     ----------
