@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from ..features.errors import EvaluationError
 from .audit import Check, Pipeline, State, auc_over
 from .folds import Ints, Split, seed_of, split
 from .intervals import HeldOut, cv_auc
@@ -93,13 +95,21 @@ def repeat(pipeline: Pipeline, deal: Deal, made: Sequence[Rows], *, seed: int, j
     def one(at: int) -> tuple[float, float, float]:
         rows = made[at]
         own = seed_of(seed, "repeat", at)
-        parts = deal(rows, own)
-        found, margin = auc_over(pipeline, rows, parts, own)
-        held = np.flatnonzero((parts.assignment[0] == 0) & ~np.isnan(margin))
+        found, margin, first = _once(pipeline, deal, rows, own)
+        held = np.flatnonzero(first & ~np.isnan(margin))
         return found, *_first_fold(rows, held, margin[held], own)
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         return Nulls(*(np.array(part) for part in zip(*pool.map(one, range(len(made))), strict=True)))
+
+
+def _once(pipeline: Pipeline, deal: Deal, rows: Rows, seed: int) -> tuple[float, Array, NDArray[np.bool_]]:
+    """The AUC and the margins of one run, and who is in the first fold; NaN where these labels cannot be dealt."""
+    try:
+        parts = deal(rows, seed)
+    except EvaluationError:
+        return np.nan, np.full(len(rows.y), np.nan), np.zeros(len(rows.y), dtype=bool)
+    return *auc_over(pipeline, rows, parts, seed), parts.assignment[0] == 0
 
 
 def _first_fold(rows: Rows, held: Ints, margin: Array, seed: int) -> tuple[float, float]:
@@ -146,14 +156,18 @@ def check_permuted(
     """
     made = [shuffle_labels(rows, seed_of(seed, "permutation", i)) for i in range(n)]
     nulls = repeat(pipeline, deal, made, seed=seed_of(seed, "permuted"), jobs=jobs)
-    observed, _ = auc_over(pipeline, rows, deal(rows, seed), seed)
+    observed = _once(pipeline, deal, rows, seed)[0]
     known = nulls.aucs[~np.isnan(nulls.aucs)]
     p_value = (1 + int((known >= observed - 1e-12).sum())) / (len(known) + 1)
     text = f"AUC {observed:.3f} with the true labels; {len(known)} permutations give p = {p_value:.3g}"
+    found = Check("permutation p-value", endpoint, "finding", p_value, np.nan, text)
+    if np.isnan(observed):
+        text = "no model could be fitted with the true labels"
+        found = found._replace(state="not applicable", value=np.nan, text=text)
     return [
         judge_mean("permuted labels", nulls.aucs, PERMUTED_MARGIN, "labels permuted by person", endpoint),
         _judge_uniform(nulls.p_values, endpoint),
-        Check("permutation p-value", endpoint, "finding", p_value, np.nan, text),
+        found,
     ]
 
 

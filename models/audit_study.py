@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..features.errors import LeakageError
+from ..features.errors import EvaluationError, LeakageError
 from ..features.table import FeatureTable
 from .arm import possible_arms
 from .audit import AUDIT_COLUMNS, Check, Pipeline, check_garbage, check_planted, check_stored, fold_pipeline
@@ -86,6 +86,8 @@ def lay_out_again(
     ------
     LeakageError
         If a split is not the one that the result was made with.
+    EvaluationError
+        If the result says nothing of an endpoint: neither predictions, nor why there are none.
     """
     arms, _ = possible_arms(table.values.columns, settings.arms)
     again = required(settings.stability, replicates, table)
@@ -96,6 +98,9 @@ def lay_out_again(
         designs, settings.split, n_folds=settings.outer_folds, n_repeats=settings.repeats, seed=settings.seed
     )
     evaluated = set(result.predictions["endpoint"])
+    told = evaluated | set(result.provenance.get("endpoints_not_estimable", {}))
+    if untold := [design.name for design in designs if design.name not in told]:
+        raise EvaluationError(f"the result holds nothing of endpoint {', '.join(untold)}; evaluate it first")
     plans = [(design, splits[design.name]) for design in designs if design.name in evaluated]
     for design, split in plans:
         if split.sha256 != result.folds[design.name]["sha256"]:

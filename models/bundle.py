@@ -19,6 +19,7 @@ from .bundle_file import CARD, MANIFEST, read_bundle, sha256, write_bundle
 from .bundled_model import BundledModel
 from .learner import probability
 from .metrics import THRESHOLDS
+from .units import Aggregate
 
 SCHEMA_VERSION = 2
 READABLE = (1, SCHEMA_VERSION)
@@ -67,6 +68,12 @@ class Bundle:
     contents: frozenset[str] = frozenset()
     model_card: str = ""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def aggregate(self) -> Aggregate:
+        """How the lesions of a breast or patient come to one number, as in the evaluation."""
+        stated: Aggregate = self.record.get("settings", {}).get("scoring", {}).get("aggregate", "max")
+        return stated
 
     def predict(self, table: FeatureTable) -> pd.DataFrame:
         """Apply the models to new cases.
@@ -171,7 +178,7 @@ class Bundle:
                 model_card=_card(manifest.get("model_card"), members, path.name),
                 schema_version=int(version),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, BundleError):
                 raise
             raise BundleError(f"{path.name}: {MANIFEST} is not that of a bundle: {error!r}") from None

@@ -138,7 +138,7 @@ def lay_out(
         empty = table.values[table.columns_of(family)].isna().all(axis=1)
         reasons[empty & (reasons == "")] = f"features.missing: no {family} value"
     use = np.flatnonzero(reasons == "")
-    sources = {plain(source) for source in (*endpoint.columns, *endpoint.target.sources)}
+    sources = {plain(name) for name in endpoint.columns} | endpoint.target.never_features()
     left_out = tuple(name for name in table.columns_of("clinical") if _is_label(name, sources))
     usable = [name for name in table.values.columns if name not in left_out]
     truth = np.array([endpoint.truth(readings[i]) for i in use], dtype=np.int64)
@@ -188,5 +188,5 @@ def read_labels(
 
 
 def _is_label(clinical_column: str, sources: set[str]) -> bool:
-    """Whether a clinical column, or one level of it (``name=level``), is a label that the endpoint is read from."""
+    """Whether a clinical column, or one level of it (``name=level``), is a label that tells the endpoint."""
     return plain(ColumnName.parse(clinical_column).feature.split("=")[0]) in sources

@@ -20,7 +20,7 @@ from .arm import FittedArm, OutOfFold
 from .bundle import Bundle
 from .bundled_model import BundledModel
 from .design import Design, lay_out
-from .endpoint import resolve_endpoint
+from .endpoint import Endpoint, resolve_endpoint
 from .evaluate import EvaluationSettings
 from .folds import Split
 from .further import further_tables
@@ -64,7 +64,8 @@ def evaluate_external(
     labels : DataFrame
         Index ``case_id``, one column per label as stated.
     settings : EvaluationSettings, optional
-        Of this study: its `scoring`, `seed` and `same_person`; what makes a model is the bundle's.
+        Of this study: its `scoring`, `seed` and `same_person`; what makes a model is the bundle's, and so is how
+        the lesions of a breast or patient come to one number.
     bundle_sha256 : str
         Hash of the bundle's file, for the record.
     endpoints : sequence of str
@@ -81,7 +82,7 @@ def evaluate_external(
     BundleError
         If the table was extracted with other settings, or lacks columns.
     LeakageError
-        If the bundle knows a person of the cohort.
+        If the bundle, or an automatic step before it, knows a person of the cohort.
     StudyError
         If an endpoint is not the bundle's.
     EvaluationError
@@ -93,14 +94,13 @@ def evaluate_external(
         endpoints=endpoints, pictures=pictures or {}, leave_out_known=leave_out_known,
     )  # fmt: skip
     judged, problems, known = sample.judged, sample.problems, sample.known
+    scoring = settings.scoring.model_copy(update={"aggregate": bundle.aggregate})
     long = long_tables([(job, bundle.arm, outcome) for _, job, outcome in judged])
     severest = {job.design.name: job.design.severest for _, job, _ in judged}
-    metrics, differences = score(
-        long.predictions, [bundle.arm], settings.scoring, settings.seed, problems, {}, severest
-    )
-    groups = groups_of(table, settings.scoring.subgroups, settings.scoring.subgroup_cuts)
+    metrics, differences = score(long.predictions, [bundle.arm], scoring, settings.seed, problems, {}, severest)
+    groups = groups_of(table, scoring.subgroups, scoring.subgroup_cuts)
     levels = {model.endpoint: model.level for model, _, _ in judged}
-    further = further_tables(long.predictions, settings.scoring, settings.seed, severest, levels, groups)
+    further = further_tables(long.predictions, scoring, settings.seed, severest, levels, groups)
     told = pd.DataFrame([_told(bundle, *item, bundle_sha256, known) for item in judged], columns=TABLE_COLUMNS)
     return Result(
         name=name,
@@ -121,7 +121,7 @@ def evaluate_external(
         },
         provenance={
             "seed": settings.seed,
-            "evaluation": dict(bundle.record.get("settings", {})) | {"scoring": settings.scoring.model_dump()},
+            "evaluation": dict(bundle.record.get("settings", {})) | {"scoring": scoring.model_dump()},
             "arms_left_out": {},
             "arms_refused": {},
             "endpoints_not_estimable": problems,
@@ -186,9 +186,7 @@ def apply_bundle(
     excluded = [pd.DataFrame(columns=EXCLUSION_COLUMNS)]
     for model in models:
         try:
-            parts = resolve_endpoint(model.wanted, labels).expand()
-            endpoint = next((part for part in parts if part.name == model.endpoint), parts[0])
-            endpoint = replace(endpoint, name=model.endpoint)
+            endpoint = _as_trained(model, labels)
         except StudyError as error:
             problems[model.endpoint] = str(error)
             continue
@@ -253,8 +251,24 @@ def _refusal(known: pd.Series[str], persons: pd.Series[str]) -> str:
     )
 
 
+def _as_trained(model: BundledModel, labels: pd.DataFrame) -> Endpoint:
+    """The model's endpoint in these labels; raises StudyError where they define another one under its name."""
+    parts = resolve_endpoint(model.wanted, labels).expand()
+    found = parts if len(parts) == 1 else [part for part in parts if part.name == model.endpoint]
+    if not found:
+        raise StudyError(
+            f"the labels of this cohort define it otherwise: they give {', '.join(part.name for part in parts)}"
+        )
+    if found[0].positive != model.positive:
+        raise StudyError(
+            f"the labels of this cohort define it otherwise: positive is {found[0].positive!r} here, and was "
+            f"{model.positive!r} in training; state the labels, or the cut-off, as in training"
+        )
+    return replace(found[0], name=model.endpoint)
+
+
 def _summary(model: BundledModel, design: Design) -> dict[str, Any]:
-    return design.summary() | {"title": model.title, "level": model.level, "positive": model.positive}
+    return design.summary() | {"title": model.title, "level": model.level}
 
 
 def _unjudged(model: BundledModel) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who is known to a bundle: by id, by the pictures of a case, and by its row of features."""
+"""Who is known to a bundle or a step before it: by id, by the pictures of a case, and by its row of features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from ..features.training_ids import person_hash
 from .bundle import Bundle, picture_marks
 from .bundled_model import BundledModel
 from .design import IMAGE_FAMILIES
+from .persons import taught
 
 CONTENT = "known.content: its pictures or features are those of a case that the bundle was trained or recalibrated on"
 PERSON = "known.person: the bundle was trained or recalibrated on this patient id"
+STEP = "known.step: the masks or the network of this cohort were trained on this patient"
 MIN_VALUES = 3
 """Fewest values from images that make a row of features a fingerprint."""
 
@@ -40,7 +42,7 @@ def hashed_contents(
 def known_cases(
     bundle: Bundle, table: FeatureTable, persons: pd.Series[str], pictures: Mapping[str, Sequence[str]]
 ) -> pd.Series[str]:
-    """Why each case is of a person whom a bundle knows; an empty text where it is not.
+    """Why each case is of a person whom a bundle knows, or a step that made the table; an empty text where it is not.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def known_cases(
     alike = np.array([bool(bundle.contents & found) for found in marks], dtype=bool)
     by_id = np.array([person_hash(patient, bundle.salt) in bundle.persons for patient in table.cases["patient_id"]])
     reasons = pd.Series("", index=table.values.index, dtype=object)
-    for hit, why in ((alike, CONTENT), (by_id, PERSON)):
+    for hit, why in ((taught(table.provenance, table.cases), STEP), (alike, CONTENT), (by_id, PERSON)):
         reasons[persons.isin(set(persons[hit])).to_numpy()] = why
     return reasons
 

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..features.errors import LeakageError, TableError
 from ..features.fingerprint import MOST_NEAR_BITS, NEAR, NEAR_BITS, PIXELS, near_bits, pixels_of, split
-from ..features.training_ids import stated
+from ..features.training_ids import TrainingIds, stated
 from .folds import Split
 
 LOG = logging.getLogger("cemrad")
@@ -137,13 +138,10 @@ def require_unseen(provenance: Mapping[str, Any], cases: pd.DataFrame, splits: I
     LeakageError
         Naming the step and some of the persons.
     """
-    records = [(where, ids) for where, ids in stated(provenance) if not ids.out_of_fold]
-    if not records:
-        return
-    pixels = cases[PIXELS] if PIXELS in cases else pd.Series("", index=cases.index)
-    own = dict(zip(cases.index, zip(cases["patient_id"], pixels, strict=True), strict=True))
-    for where, ids in records:
-        seen = {case for case, (patient, cell) in own.items() if ids.knows(patient, pixels_of(cell))}
+    for where, ids in stated(provenance):
+        if ids.out_of_fold:
+            continue
+        seen = set(cases.index[_known_to(ids, cases)])
         for made in splits:
             persons = {person for case, person in zip(made.case_ids, made.persons, strict=True) if case in seen}
             held = [p for p, never in zip(made.persons, made.training_only, strict=True) if not never and p in persons]
@@ -154,13 +152,44 @@ def require_unseen(provenance: Mapping[str, Any], cases: pd.DataFrame, splits: I
                 )
 
 
+def taught(provenance: Mapping[str, Any], cases: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which cases a step before the evaluation has learned from, of those that were not made out of fold.
+
+    Parameters are those of :func:`require_unseen`; shape (n_cases,).
+    """
+    known = [_known_to(ids, cases) for _, ids in stated(provenance) if not ids.out_of_fold]
+    return np.any(known, axis=0) if known else np.zeros(len(cases), dtype=bool)
+
+
+def out_of_fold(ids: TrainingIds, cases: pd.DataFrame, made: Iterable[str]) -> bool:
+    """Whether a model drew or measured these cases without having seen their persons.
+
+    Parameters
+    ----------
+    ids : TrainingIds
+        Whom the model was trained on.
+    cases : DataFrame
+        Of the feature table; a person whom the model knows by one id or picture is known by all of them.
+    made : iterable of str
+        Ids of the cases that are the model's work.
+    """
+    persons = persons_of(cases)
+    return not set(persons[_known_to(ids, cases)]) & set(persons[list(made)])
+
+
+def _known_to(ids: TrainingIds, cases: pd.DataFrame) -> NDArray[np.bool_]:
+    pixels = cases[PIXELS] if PIXELS in cases else [""] * len(cases)
+    pairs = zip(cases["patient_id"], pixels, strict=True)
+    return np.array([ids.knows(patient, pixels_of(cell)) for patient, cell in pairs], dtype=bool)
+
+
 def _stated(cases: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of patients who share a value in one of the columns."""
     for name in columns:
         first: dict[str, str] = {}
         for patient, value in zip(cases["patient_id"], cases[name], strict=True):
             if not pd.isna(value) and str(value).strip():
-                yield first.setdefault(str(value), patient), patient
+                yield first.setdefault(str(value).strip(), patient), patient
 
 
 @lru_cache(maxsize=8)

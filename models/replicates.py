@@ -63,7 +63,7 @@ class Replicates:
         Raises
         ------
         TableError
-            If it is no such table, or holds a case's replicate twice, or fewer than two replicates.
+            If it is no such table, or holds a case's replicate twice, text for a number, or fewer than two replicates.
         """
         absent = [name for name in KEYS if name not in frame]
         if absent:
@@ -81,7 +81,10 @@ class Replicates:
             pd.Index(names).get_indexer(pd.Index(frame[key].astype(str)))
             for key, names in zip(KEYS, (cases, replicates), strict=True)
         )
-        values[rows, places] = frame[columns].to_numpy(dtype=np.float64)
+        try:
+            values[rows, places] = frame[columns].to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise TableError(f"the replicates hold what is not a number ({error}); write them again") from None
         return cls(values, cases, replicates, tuple(columns), min_icc)
 
     def agreement(self, case_ids: Sequence[str] | None = None) -> Agreement:

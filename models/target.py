@@ -69,6 +69,9 @@ class Target:
         The numbers that the label may be stated in; `cutoff` parts them.
     cutoff : float, optional
         Numbers from here on are positive.
+    told_by : tuple of str
+        Names of further columns that give the label away; like its own and those of `parts` and `among`, they are
+        never features.
     classes : tuple of LabelClass
         More than two classes, where the label has them; empty for a binary one.
     for_labels : callable, optional
@@ -90,6 +93,7 @@ class Target:
     among: Target | None = None
     scale: Scale | None = None
     cutoff: float | None = None
+    told_by: tuple[str, ...] = ()
     classes: tuple[LabelClass, ...] = ()
     for_labels: Callable[[pd.DataFrame, float | None], Target] | None = None
 
@@ -97,6 +101,12 @@ class Target:
         """The first source that is among `columns`."""
         by_plain = {plain(name): name for name in reversed(columns)}
         return next((by_plain[plain(source)] for source in self.sources if plain(source) in by_plain), None)
+
+    def never_features(self) -> set[str]:
+        """Plain names of every column that states it, gives it away, or from which it can be derived."""
+        names = {plain(name) for name in (*self.sources, *self.told_by)}
+        others = [*self.parts.values(), *filter(None, [self.among])]
+        return names.union(*(other.never_features() for other in others))
 
     def label_columns(self, columns: Sequence[str]) -> list[str]:
         """Label columns that it reads, its own or those it is derived from; empty where it cannot be read."""

@@ -119,7 +119,7 @@ def train(
         contents=hashed_contents(table.take(sorted(cases)), models, pictures or {}, ids.salt),
         record={
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "settings": settings.model_dump(mode="json"),
+            "settings": _impersonal(settings),
             # Times differ between two runs that are otherwise the same.
             "table": {key: value for key, value in table.provenance.items() if key != "times_s"},
             "values_out_of_bounds": out_of_bounds(table.values),
@@ -169,6 +169,15 @@ def _not_evaluated(
         )
     refusals = (str(row["method"]) for row in promised if row["endpoint"] == design.name and row["metric"] == "auc")
     return next((method for method in refusals if method.startswith("not estimable")), "")
+
+
+def _impersonal(settings: EvaluationSettings) -> dict[str, Any]:
+    """The settings without what names a person or a place on this machine: who was held out, where replicates are."""
+    told = settings.model_dump(mode="json")
+    told["split"]["held_out"] = f"{len(settings.split.held_out)} values"
+    if told["stability"] is not None:
+        del told["stability"]["replicates"]
+    return told
 
 
 def _portable(extraction: Mapping[str, Any]) -> dict[str, Any]:

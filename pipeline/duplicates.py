@@ -12,22 +12,24 @@ from ..features.case import Case, PictureKey
 from ..features.fingerprint import COLUMNS, Fingerprint, fingerprint, join
 from ..features.reading import Reading
 from ..features.training_ids import KEY, TrainingIds
-from ..models.persons import Tie
+from ..models.persons import Tie, out_of_fold
 
 _SHOWN = 8
 
 
-def mask_training(cases: Sequence[Case]) -> list[dict[str, Any]]:
+def mask_training(cases: Sequence[Case], who: pd.DataFrame) -> list[dict[str, Any]]:
     """Whom the automatic masks of a cohort were trained on, for its table's provenance.
 
     Whether masks were made out of fold is not believed but looked up: a model is out of fold if none of the
-    patients whose masks it drew is among those it was trained on.
+    persons whose masks it drew is among those it was trained on, by any of her ids and pictures.
 
     Parameters
     ----------
     cases : sequence of Case
         Mask sources that learned carry ``trained_on``, a
         :class:`~cemrad.features.training_ids.TrainingIds`.
+    who : DataFrame
+        These cases as in a feature table, with the fingerprints of their pictures.
 
     Returns
     -------
@@ -39,10 +41,10 @@ def mask_training(cases: Sequence[Case]) -> list[dict[str, Any]]:
         for picture in case.pictures.values():
             ids = getattr(picture.mask, KEY, None)
             if ids is not None:
-                drawn.setdefault(ids, []).append(case.patient_id)
+                drawn.setdefault(ids, []).append(case.case_id)
     return [
-        {"n_masks": len(who), KEY: replace(ids, out_of_fold=not any(map(ids.knows, who))).as_record()}
-        for ids, who in drawn.items()
+        {"n_masks": len(made), KEY: replace(ids, out_of_fold=out_of_fold(ids, who, made)).as_record()}
+        for ids, made in drawn.items()
     ]
 
 

@@ -109,9 +109,9 @@ def extract(
         "families": provenance,
         "counts": count(cohort.cases[rows], failures),
     }
-    if learned := mask_training(cohort.cases):
-        record["masks"] = learned
     who = cohort.case_frame().iloc[rows].join(print_frame(work_of.prints))
+    if learned := mask_training(cohort.cases[rows], who):
+        record["masks"] = learned
     return FeatureTable(values, who, failures_frame(failures), record)
 
 

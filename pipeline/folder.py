@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..features.errors import StudyError
 from ..features.whole import UNFINISHED
-from ..models.result import TABLE
+from ..models.design import resolve_endpoints
+from ..models.result import TABLE, Result
 from .audit import AUDIT_FILE
 from .inputs import file_sha256
 from .lock import NAME as LOCK
@@ -27,6 +30,42 @@ PATTERNS = (f"{TABLE}*.parquet", "model/nomogram_*.csv")
 STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
 KEPT = {"masks", "stability", STORE, SHARDS, INPUTS}
 """What a new run in the folder finds and leaves there."""
+
+
+def require_claimable(study: Study, *, replace: bool = False) -> list[str]:
+    """What an earlier run in the study's folder was made from otherwise: its set of features.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds something that is not a run, or, without `replace`, the run of another cohort.
+    """
+    folder = study.output
+    found = folder.iterdir() if folder.is_dir() else ()
+    others = {path.name for path in found if not is_left_over(path)} - KEPT
+    if others and not (folder / RECORD).is_file():
+        raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
+    changed = changed_from(study, stored_study(folder)) if others and not replace else []
+    if "cohort" in changed:
+        raise StudyError(
+            f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
+            "or delete this one"
+        )
+    return changed
+
+
+def stored_result(folder: Path, study: Study, stored: Mapping[str, Any], labels: pd.DataFrame) -> Result | None:
+    """The result in a run's folder, where it is that of every endpoint and setting that a study asks for."""
+    same = stored["evaluation"] == study.model_dump(mode="json")["evaluation"]
+    if not same or not (folder / "metrics.json").is_file():
+        return None
+    result = Result.load(folder)
+    try:
+        asked = resolve_endpoints(study.endpoints, labels)
+    except StudyError:
+        return None
+    told = {name: (facts["positive"], facts["label_columns"]) for name, facts in result.endpoints.items()}
+    return result if all(told.get(one.name) == (one.positive, list(one.columns)) for one in asked) else None
 
 
 def clear(folder: Path) -> None:

@@ -7,6 +7,7 @@ beside the bundle, and the report prints the count. The ledger is a plain file: 
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,9 @@ def count_opening(bundle: Path, folder: Path, bundle_sha256: str, cohort_sha256:
     path = bundle.with_name(bundle.name + SUFFIX)
     try:
         entries = _append(path, entry)
-    except PermissionError:
+    except OSError as error:
+        if not isinstance(error, PermissionError) and error.errno != errno.EROFS:
+            raise
         path = folder / f"bundle{SUFFIX}"
         entries = _append(path, entry)
     same = [item for item in entries if item["cohort_sha256"] == cohort_sha256]

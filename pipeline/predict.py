@@ -90,9 +90,9 @@ def predict(
     known = bundle.record.get("table", {}).get("clinical_columns", table.columns_of("clinical"))
     table = with_clinical_columns(table, needed, known)
     predictions = bundle.predict(table)
-    aggregate = bundle.record.get("settings", {}).get("scoring", {}).get("aggregate", "max")
+    units = by_unit(predictions, bundle.aggregate)
     writers: dict[str, Writer] = {
-        "predictions_by_unit.csv": partial(by_unit(predictions, aggregate).to_csv, index=False, lineterminator="\n"),
+        "predictions_by_unit.csv": partial(units.to_csv, index=False, lineterminator="\n"),
         "shap.parquet": partial(write_parquet, bundle.explain(table), index=False),
         "predictions.csv": partial(predictions.to_csv, index=False, lineterminator="\n"),
     }

@@ -29,7 +29,18 @@ from .audit import Audited, audit, audit_lightly, write_audit
 from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
-from .folder import INPUTS, KEPT, RECORD, STORE, changed_from, clear, hashes, is_left_over, read_record, stored_study
+from .folder import (
+    INPUTS,
+    RECORD,
+    STORE,
+    changed_from,
+    clear,
+    hashes,
+    read_record,
+    require_claimable,
+    stored_result,
+    stored_study,
+)
 from .gallery import gather_crops
 from .inputs import InputLog, picture_hashes
 from .ledger import count_opening
@@ -87,17 +98,7 @@ class Run:
             is writing there.
         """
         folder = study.output
-        found = folder.iterdir() if folder.is_dir() else ()
-        others = {path.name for path in found if not is_left_over(path)} - KEPT
-        if others and not (folder / RECORD).is_file():
-            raise StudyError(f"{folder}: not empty and not a run of cemrad; choose another output folder")
-        changed = changed_from(study, stored_study(folder)) if others and not replace else []
-        if "cohort" in changed:
-            raise StudyError(
-                f"{folder}: holds a run with another {' and '.join(changed)}; choose another output folder, "
-                "or delete this one"
-            )
-        if changed:
+        if require_claimable(study, replace=replace):
             LOG.info("%s: the set of features changed; what it does not touch is taken from the last run", folder)
         cohort = read_cohort(study)
         hold(folder)
@@ -110,10 +111,12 @@ class Run:
     def reopen(cls, study: Study, folder: Path) -> Run:
         """Continue from the feature table that an earlier run left in `folder`.
 
+        Where the study's output is another folder, it is claimed as by :meth:`start`, and the table written there.
+
         Raises
         ------
         StudyError
-            If the study asks for another cohort or other features than the table was made from.
+            If the study asks for another cohort or other features than the table was made from, or as :meth:`start`.
         """
         stored, record = stored_study(folder), read_record(folder)
         if changed := changed_from(study, stored):
@@ -121,13 +124,19 @@ class Run:
                 f"{folder}: its feature table was made from another {' and '.join(changed)} than is asked for now; "
                 "extract again, into another folder"
             )
+        elsewhere = study.output.resolve() != folder.resolve()
+        if elsewhere:
+            require_claimable(study)
         labels = read_text_csv(folder / "labels.csv").set_index("case_id").rename_axis(None)
-        run = cls(study, read_cohort(study), labels.astype(object).mask(labels == "", None), FeatureTable.load(folder))
+        table = FeatureTable.load(folder)
+        run = cls(study, read_cohort(study), labels.astype(object).mask(labels == "", None), table)
         run.commands = [*record["commands"], _command()]
         run.times_s = record["times_s"]
-        if (folder / "metrics.json").is_file() and stored["evaluation"] == study.model_dump(mode="json")["evaluation"]:
-            run.result = Result.load(folder)
+        run.result = stored_result(folder, study, stored, run.labels)
         hold(study.output)
+        if elsewhere:
+            clear(study.output)
+            run.keep(table)
         return run
 
     def extract(

@@ -21,6 +21,7 @@ from ..features.failure import Failure, failures_frame
 from ..features.fingerprint import COLUMNS
 from ..features.table import FeatureTable
 from .cohort import Cohort
+from .duplicates import mask_training
 from .extract import count
 from .folder import SHARDS, stored_study
 from .run import Run
@@ -116,10 +117,13 @@ def merged(cohort: Cohort, tables: Mapping[Shard, FeatureTable]) -> FeatureTable
         told.setdefault(failure.case_id, []).append(failure)
     failures = [*cohort.failures, *(failure for case_id in ids for failure in told.get(case_id, []))]
     record = first.provenance | {"counts": count(cohort.cases, failures)}
+    cases = cohort.case_frame().join(prints)
+    if learned := mask_training(cohort.cases, cases):
+        record["masks"] = learned
     return replace(
         first,
         values=values,
-        cases=cohort.case_frame().join(prints),
+        cases=cases,
         failures=failures_frame(failures),
         provenance=record,
     )
@@ -158,5 +162,6 @@ def _one_study(folder: Path, parts: Mapping[Shard, Path]) -> Study:
 
 
 def _made(table: FeatureTable) -> str:
-    record: dict[str, Any] = {key: value for key, value in table.provenance.items() if key != "counts"}
+    own = ("counts", "masks")  # those of a shard's cases; of all of them, they are told anew
+    record: dict[str, Any] = {key: value for key, value in table.provenance.items() if key not in own}
     return json.dumps(record, sort_keys=True)

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from cemrad.features.errors import EvaluationError
 from cemrad.models.audit import AUDIT_COLUMNS
-from cemrad.models.audit_study import Depth
+from cemrad.models.audit_study import Depth, lay_out_again
 from cemrad.models.confounders import CONFOUNDER_COLUMNS
+from cemrad.models.evaluate import evaluate
 from cemrad.models.result import Result
 from cemrad.pipeline import audit as audit_module
 from cemrad.pipeline.cli import app
@@ -81,3 +83,47 @@ def test_the_audit_can_be_left_out(source, tmp_path):
     assert _run("evaluate", source, "-o", tmp_path / "run", "-s", "evaluation.audit=false", *LIGHT).exit_code == 0
     assert "audit" not in Result.load(tmp_path / "run").tables
     assert "This result was not audited" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_endpoint_that_was_not_evaluated_is_evaluated_before_it_is_audited(source, tmp_path):
+    frame = pd.read_csv(source)
+    frame.assign(relapse=np.roll(np.arange(36) // 2 % 2, 1)).to_csv(source, index=False)
+    folder, more = tmp_path / "run", ["-s", "cohort.labels=[relapse]", "-s", "evaluation.audit=false"]
+    assert _run("evaluate", source, "-e", "malignancy", "-o", folder, *more, *LIGHT).exit_code == 0
+    done = _run("audit", folder, "-e", "relapse", *LIGHT, "-s", "evaluation.audit=false")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    assert set(Result.load(folder).endpoints) == {"relapse"}
+    assert "relapse" in set(Result.load(folder).tables["audit"]["endpoint"])
+
+
+def test_a_result_without_an_endpoint_is_not_audited_for_it(make_table, quick):
+    settings = quick.model_copy(update={"arms": ("clinical",), "outer_folds": 3})
+    table, labels = make_table(40, seed=2)
+    result = evaluate(table, labels, ["malignancy"], settings)
+    with pytest.raises(EvaluationError, match="nothing of endpoint er; evaluate it first"):
+        lay_out_again(table, labels, ["malignancy", "er"], settings, result)
+
+
+def test_another_output_folder_is_claimed_and_holds_the_table(source, tmp_path):
+    run, mine, foreign = tmp_path / "run", tmp_path / "mine", tmp_path / "foreign"
+    light = [*LIGHT, "-s", "evaluation.audit=false"]
+    assert _run("evaluate", source, "-o", run, *light).exit_code == 0
+    foreign.mkdir()
+    for name in ("labels.csv", "report.html"):
+        (foreign / name).write_text("mine", encoding="utf-8")
+    assert _run("evaluate", run, "-o", foreign, *light).exit_code != 0
+    assert {path.name: path.read_text("utf-8") for path in foreign.iterdir() if path.suffix} == {
+        "labels.csv": "mine",
+        "report.html": "mine",
+    }
+    assert _run("train", run, "-o", mine, *light).exit_code == 0
+    for name in ("features.parquet", "labels.csv"):
+        assert (mine / name).read_bytes() == (run / name).read_bytes()
+    assert _run("evaluate", run, "-o", mine, *light).exit_code == 0
+    assert not (mine / "model" / "model.cemrad").exists()  # a new run begins without what an earlier one made
+
+    other = tmp_path / "other.csv"
+    pd.read_csv(source).head(30).to_csv(other, index=False)
+    assert _run("evaluate", other, "-o", tmp_path / "other", *light).exit_code == 0
+    refused = _run("evaluate", run, "-o", tmp_path / "other", *light)
+    assert "holds a run with another cohort" in f"{refused.exception} {refused.output}".replace("\n", " ")

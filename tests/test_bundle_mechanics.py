@@ -15,6 +15,8 @@ from cemrad.models.bundle_file import MANIFEST, SEAL, sha256
 from cemrad.models.evaluate import evaluate
 from cemrad.models.intervals import heldout_auc
 from cemrad.models.learners import SHELF as LEARNERS
+from cemrad.models.outer import OuterSettings
+from cemrad.models.replicates import ORIGINAL, StabilitySettings
 from cemrad.models.train import train
 
 
@@ -210,6 +212,21 @@ def test_the_settings_of_the_machine_are_not_bundled(cohort, quick):
     assert made.extraction == {"clinical": True, "families": families}
 
 
+def test_settings_are_bundled_without_ids_and_paths(cohort, quick):
+    split = OuterSettings(by="column", column="patient_id", held_out=("P001", "P002"))
+    stability = StabilitySettings(replicates="/home/somebody/replicates.parquet", min_icc=0)
+    settings = quick.model_copy(update={"split": split, "stability": stability})
+    first = cohort[0].values.reset_index(names="case_id")
+    again = pd.concat([first.assign(replicate=name) for name in (ORIGINAL, "x")])
+    made = train(*cohort, ["malignancy"], settings, replicates=again)
+    stated = made.record["settings"]
+    assert stated["split"]["held_out"] == "2 values"
+    assert stated["stability"] == {"min_icc": 0}
+    text = json.dumps(made.record, default=str)
+    assert "P001" not in text
+    assert "somebody" not in text
+
+
 def test_the_arm_is_the_richest_that_the_table_allows_or_the_one_named(cohort, quick):
     table, labels = cohort
     assert train(table, labels, ["malignancy"], quick).arm == "fused+clinical"
@@ -346,6 +363,8 @@ def test_no_single_altered_byte_changes_a_prediction(bundle, stored, new):
         lambda m: m["endpoints"][0]["thresholds"].update(sens95=1.5),
         lambda m: m["endpoints"][0]["low"].append(0.0),
         lambda m: m["endpoints"][0].update(high=[1.0]),
+        lambda m: m["endpoints"][0].update(thresholds=[0.5]),
+        lambda m: m["endpoints"][0].update(threshold=10**400),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(stored, change):

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from cemrad.features.errors import EvaluationError, StudyError
 from cemrad.models import result as contract
+from cemrad.models.design import lay_out
+from cemrad.models.endpoint import resolve_endpoint
 from cemrad.models.evaluate import EvaluationSettings, evaluate
 from cemrad.models.explain import TOLERANCE
 from cemrad.models.metrics import METRICS
@@ -213,6 +215,16 @@ def test_a_clinical_column_that_is_the_label_is_not_used(cohort, quick):
         "clinical:case:Pathology=malignant",
     ]
     assert found.metrics.query("metric == 'auc' and arm == 'clinical'")["estimate"].max() < 0.95
+
+
+def test_clinical_columns_that_a_stated_label_could_be_derived_from_are_not_used(cohort):
+    table, labels = cohort
+    subtype = pd.DataFrame({"Subtype": np.resize(["Luminal A", "Luminal B", "TNBC"], len(labels))}, index=labels.index)
+    telling = [f"clinical:case:{name}" for name in ("er=positive", "PR", "HER2=3+", "Ki-67")]
+    values = table.values.assign(**dict.fromkeys([*telling, "clinical:case:size_mm"], 1.0))
+    for endpoint in resolve_endpoint("molecular_subtype", subtype).expand():
+        design = lay_out(type(table)(values, table.cases), subtype, endpoint)
+        assert design.left_out == tuple(telling)
 
 
 def test_labels_are_found_by_case_whatever_their_order(cohort, quick, result):

@@ -1,5 +1,6 @@
 """An external evaluation judges a bundle as it is, on persons it has not seen, and counts how often."""
 
+import errno
 import inspect
 import json
 from dataclasses import replace
@@ -8,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.features.errors import BundleError, EvaluationError, LeakageError, StudyError
+from cemrad.features.fingerprint import PIXELS, join
 from cemrad.features.table import FeatureTable
+from cemrad.features.training_ids import KEY, TrainingIds
 from cemrad.models.external import evaluate_external
 from cemrad.models.intervals import heldout_auc
 from cemrad.models.result import Result
@@ -150,6 +153,48 @@ def test_an_endpoint_without_labels_is_a_row_that_says_so(bundle, site, quick):
         evaluate_external(bundle, *site, quick, endpoints=["erx"])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "endpoint", "positive", "column", "words"),
+    [
+        ("molecular_subtype", "molecular_subtype=luminal", "luminal", "Subtype", ["Luminal A", "Luminal B", "TNBC"]),
+        ("axillary_burden", "axillary_burden", "positive nodes >= 3", "axillary_burden", ["pN0", "pN2a"]),
+    ],
+)
+def test_labels_that_define_the_endpoint_otherwise_judge_nothing(
+    bundle, site, quick, wanted, endpoint, positive, column, words
+):
+    model = replace(bundle.models[0], wanted=wanted, endpoint=endpoint, positive=positive)
+    stated = pd.DataFrame({column: np.resize(words, len(site[1]))}, index=site[1].index, dtype=object)
+    with pytest.raises(EvaluationError, match=f"{endpoint}: the labels of this cohort define it otherwise"):
+        evaluate_external(replace(bundle, models=(model,)), site[0], stated, quick)
+
+
+def test_lesions_are_reduced_as_in_the_bundle_s_own_evaluation(bundle, site, quick):
+    record = dict(bundle.record)
+    record["settings"] = record["settings"] | {"scoring": record["settings"]["scoring"] | {"aggregate": "mean"}}
+    found = evaluate_external(replace(bundle, record=record), *site, quick, endpoints=["malignancy"])
+    rows = found.predictions.groupby("patient_id").agg({"truth": "max", "probability": "mean"})
+    mean = heldout_auc(rows["truth"].to_numpy(dtype=np.int64), rows["probability"].to_numpy()).estimate
+    assert _metric(found, "auc", level="patient").estimate == pytest.approx(mean, abs=1e-12)
+    assert found.provenance["evaluation"]["scoring"]["aggregate"] == "mean"
+
+
+@pytest.mark.parametrize("by_picture", [False, True])
+def test_whom_a_step_before_the_bundle_has_seen_is_known(bundle, site, quick, by_picture):
+    pixels = [join({"RC_CC": f"{at:064x}"}) for at in site[0].cases["patient_id"].factorize()[0]]
+    ids = TrainingIds.of([] if by_picture else ["NP003"], [f"{3:064x}"] if by_picture else [])
+    table = replace(site[0], cases=site[0].cases.assign(**{PIXELS: pixels}))
+    seen, unseen = (
+        replace(table, provenance={"masks": [{KEY: replace(ids, out_of_fold=flag).as_record()}]})
+        for flag in (False, True)
+    )
+    with pytest.raises(LeakageError, match=r"1 of the 50 persons of this cohort \('NP003'\): known.step"):
+        evaluate_external(bundle, seen, site[1], quick)
+    found = evaluate_external(bundle, seen, site[1], quick, endpoints=["malignancy"], leave_out_known=True)
+    assert set(site[0].cases["patient_id"]) - set(found.predictions["patient_id"]) == {"NP003"}
+    evaluate_external(bundle, unseen, site[1], quick, endpoints=["malignancy"])
+
+
 def test_a_cohort_of_one_class_has_a_sensitivity_and_no_auc(bundle, site, quick):
     cancers = site[0].take(list(site[1].index[site[1]["malignancy"] == "malignant"]))
     found = evaluate_external(bundle, cancers, site[1], quick, endpoints=["malignancy"])
@@ -208,10 +253,11 @@ def test_the_ledger_counts_bundle_and_cohort(tmp_path):
     assert len(json.loads((tmp_path / found["ledger"]).read_text())["evaluations"]) == 5
 
 
-def test_a_ledger_that_cannot_stand_beside_the_bundle_stands_with_the_results(tmp_path, monkeypatch):
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_ledger_that_cannot_stand_beside_the_bundle_stands_with_the_results(tmp_path, monkeypatch, code):
     def refuse(folder, writers):
         if folder == tmp_path:
-            raise PermissionError(13, "Permission denied", str(folder))
+            raise OSError(code, "not to be written", str(folder))
         return whole(folder, writers)
 
     whole = ledger.write_whole
@@ -219,6 +265,15 @@ def test_a_ledger_that_cannot_stand_beside_the_bundle_stands_with_the_results(tm
     found = ledger.count_opening(tmp_path / "m.cemrad", tmp_path / "out", "a", "x", 9)
     assert found["ledger"] == "bundle.evaluations.json"
     assert (tmp_path / "out" / "bundle.evaluations.json").is_file()
+
+
+def test_a_full_disk_is_not_taken_for_a_closed_folder(tmp_path, monkeypatch):
+    def refuse(folder, writers):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(ledger, "write_whole", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        ledger.count_opening(tmp_path / "m.cemrad", tmp_path / "out", "a", "x", 9)
 
 
 def test_a_damaged_ledger_is_not_overwritten(tmp_path):

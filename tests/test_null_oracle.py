@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cemrad.features.errors import EvaluationError
 from cemrad.features.table import FeatureTable
-from cemrad.models.audit import fold_pipeline
+from cemrad.models.audit import Outcome, fold_pipeline
 from cemrad.models.audit_null import (
     check_noise,
+    check_permuted,
     deal_folds,
     judge_coverage,
     judge_mean,
@@ -80,6 +82,27 @@ def test_a_mean_is_allowed_its_monte_carlo_error_and_no_more():
     assert found.state == "passed"
     assert judge_mean("noise", aucs + 0.1, 0.025, "", "").state == "failed"
     assert judge_mean("noise", np.array([np.nan, 0.5]), 0.025, "", "").state == "not applicable"
+
+
+@pytest.mark.parametrize("bad", [0.5, 1.0])
+def test_labels_that_cannot_be_dealt_are_no_model_and_no_end_of_the_audit(bad):
+    rows = reference_noise(["radiomics"], n=40, n_columns=3)
+    calls = iter(range(1000))
+
+    def deal(rows, seed):
+        if bad == 1 or next(calls) % 2:
+            raise EvaluationError("a side lacks a class")
+        return deal_folds(rows, seed)
+
+    def pipeline(rows, fit, held, seed):
+        return Outcome("", rows.x[held, 0])
+
+    mean, uniform, found = check_permuted(pipeline, deal, rows, n=6, seed=1)
+    if bad == 1:
+        assert [check.state for check in (mean, uniform, found)] == ["not applicable"] * 3
+    else:
+        assert mean.text.endswith("3 could not be fitted")
+        assert found.state == "finding"
 
 
 def test_labels_are_dealt_by_person():

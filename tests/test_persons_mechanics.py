@@ -6,11 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.errors import LeakageError
-from cemrad.features.fingerprint import MOST_NEAR_BITS, NEAR, PIXELS, fingerprint, join, near_bits
+from cemrad.features.fingerprint import MOST_NEAR_BITS, NEAR, PIXELS, fingerprint, join, near_bits, pixels_of
 from cemrad.features.image import ArrayImage
 from cemrad.features.mask import ArrayMask
 from cemrad.features.table import FeatureTable
@@ -27,9 +28,10 @@ from cemrad.models.train import train
 from cemrad.pipeline.check import check
 from cemrad.pipeline.cohort import Cohort
 from cemrad.pipeline.duplicates import mask_training
+from cemrad.pipeline.extract import FeatureSettings, extract
 from cemrad.pipeline.run import Run
 
-from .small_batch import Here, extracted, study, write_cohort
+from .small_batch import RADIOMICS, Here, extracted, study, write_cohort
 
 
 def saved(pixels, kind, **options):
@@ -219,13 +221,41 @@ def small_case(patient, ids):
     return Case(f"c{patient}", patient, pictures={PictureKey("RC", "CC"): picture})
 
 
+def drawn(*cases, **more):
+    """What the masks of these cases say, with other columns of the table's cases as they are given."""
+    return mask_training(cases, Cohort("c", cases).case_frame().assign(**more))
+
+
 def test_masks_are_out_of_fold_only_if_no_model_drew_one_of_its_own_patients():
     halves = TrainingIds.of(["P1", "P2"]), TrainingIds.of(["P3", "P4"])
     crossed = [small_case(p, halves[p in ("P1", "P2")]) for p in ("P1", "P2", "P3", "P4")]
-    assert [record[KEY]["out_of_fold"] for record in mask_training(crossed)] == [True, True]
+    assert [record[KEY]["out_of_fold"] for record in drawn(*crossed)] == [True, True]
     own = [small_case(p, halves[0]) for p in ("P1", "P3")]
-    assert [(record["n_masks"], record[KEY]["out_of_fold"]) for record in mask_training(own)] == [(2, False)]
-    assert mask_training([small_case("P1", None)]) == []
+    assert [(record["n_masks"], record[KEY]["out_of_fold"]) for record in drawn(*own)] == [(2, False)]
+    assert drawn(small_case("P1", None)) == []
+
+
+def test_masks_are_not_out_of_fold_where_the_person_is_known_by_another_id_or_a_picture():
+    pixels = {PIXELS: ["RC_CC:1f", "RC_CC:1f", "RC_CC:a0"]}
+    persons = [small_case(p, None) for p in ("P1", "P2", "P3")]
+    for ids in (TrainingIds.of(["P1"]), TrainingIds.of(["elsewhere"], ["1f"])):
+        for at, known in ((1, True), (2, False)):
+            cases = [small_case(f"P{i + 1}", ids) if i == at else case for i, case in enumerate(persons)]
+            [record] = drawn(*cases, **pixels)
+            assert record[KEY]["out_of_fold"] is not known
+
+
+def test_an_extraction_looks_masks_up_by_their_pictures():
+    settings = FeatureSettings(families={"radiomics": RADIOMICS})
+    shown = extract(Cohort("c", (small_case("P1", None),)), settings).cases[PIXELS].iloc[0]
+    ids = TrainingIds.of(["elsewhere"], pixels_of(shown))
+    record = extract(Cohort("c", (small_case("P1", ids),)), settings).provenance
+    assert record["masks"][0][KEY]["out_of_fold"] is False
+
+
+def test_blanks_around_a_stated_value_do_not_part_a_person():
+    cases = pd.DataFrame({"patient_id": ["A", "B", "C"], "exam": ["7", " 7\t", "8"]}, index=list("xyz"))
+    assert persons_of(cases, ["exam"]).tolist() == ["A", "A", "C"]
 
 
 def test_check_names_patients_who_share_a_picture():

@@ -86,6 +86,8 @@ def test_a_long_table_becomes_cases_by_replicates():
     np.testing.assert_array_equal(found.values[:, :, 0], [[1, 3], [2, 4], [np.nan, 5]])
     with pytest.raises(TableError, match="twice"):
         Replicates.of(pd.concat([frame, frame]))
+    with pytest.raises(TableError, match="not a number .*'high'"):
+        Replicates.of(frame.astype({"radiomics:RC_CC:f": object}).replace(5.0, "high"))
     with pytest.raises(TableError, match="lack the columns replicate"):
         Replicates.of(frame.drop(columns="replicate"))
     with pytest.raises(TableError, match="two replicates, there is original"):

@@ -2,13 +2,21 @@
 
 import json
 import os
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
+from cemrad.features.case import Case, Picture, PictureKey
 from cemrad.features.errors import StudyError, TableError
+from cemrad.features.image import ArrayImage
+from cemrad.features.mask import ArrayMask
+from cemrad.features.training_ids import KEY, TrainingIds
+from cemrad.pipeline.cohort import Cohort
+from cemrad.pipeline.extract import FeatureSettings, extract
 from cemrad.pipeline.run import Run
-from cemrad.pipeline.shards import Shard, merge, shard_study
+from cemrad.pipeline.shards import Shard, merge, merged, shard_study
 
-from .small_batch import Here, extracted, start, study, table_bytes, words, write_cohort
+from .small_batch import RADIOMICS, Here, extracted, start, study, table_bytes, words, write_cohort
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +171,25 @@ def test_e8_a_shard_that_another_process_extracts_is_refused(whole, tmp_path):
 def test_what_is_no_shard_is_refused(text):
     with pytest.raises(StudyError, match="expected i/N with i from 1 to N"):
         Shard.parse(text)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(ArrayMask):
+    """A mask of a segmenter that learned."""
+
+    trained_on: TrainingIds | None = None
+
+
+def test_whether_masks_are_out_of_fold_is_told_of_all_cases():
+    """The model drew in the first shard, and knows that person by her other id in the second."""
+    ids, cases = TrainingIds.of(["P2"]), []
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[10:30, 10:30] = True
+    for patient, made in (("P1", Drawn(mask, ids)), ("P2", ArrayMask(mask))):
+        pixels = np.random.default_rng(1).integers(20, 200, (40, 40))  # one picture under two ids
+        cases.append(Case(f"c{patient}", patient, pictures={PictureKey("RC", "CC"): Picture(ArrayImage(pixels), made)}))
+    cohort, settings = Cohort("c", tuple(cases)), FeatureSettings(families={"radiomics": RADIOMICS})
+    parts = {shard: extract(cohort, settings, rows=shard.rows) for shard in (Shard(1, 2), Shard(2, 2))}
+    whole = extract(cohort, settings)
+    assert merged(cohort, parts).provenance == whole.provenance
+    assert whole.provenance["masks"][0][KEY]["out_of_fold"] is False

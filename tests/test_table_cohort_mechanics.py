@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.features.errors import CohortError
+from cemrad.models.persons import persons_of
 from cemrad.pipeline.cohorts.table import Settings, read
 
 TABLES = {
@@ -167,3 +168,15 @@ def test_what_pyradiomics_says_of_its_own_run_is_no_feature(tmp_path):
     cohort = _table(tmp_path, frame)
     assert list(cohort.table.values) == ["radiomics:table:a"]
     assert [note.count for note in cohort.notes if note.code == "table.diagnostics"] == [2]
+
+
+def test_columns_beside_the_case_tie_persons_and_are_no_features(tmp_path):
+    frame = _frame(exam=["7", " 7 ", "NA"], site=["A", "A", "B"])
+    table = _table(tmp_path, frame, info=("exam", "site")).table
+    assert list(table.values.columns) == ["radiomics:table:a"]
+    assert table.cases[["exam", "site"]].to_numpy().tolist() == [["7", "A"], ["7", "A"], ["", "B"]]
+    assert persons_of(table.cases, ["exam"]).tolist() == ["007", "007", "1e5"]
+    with pytest.raises(CohortError, match="no column 'sites'; did you mean 'site'"):
+        _table(tmp_path, frame, info=("sites",))
+    with pytest.raises(ValueError, match="every case has laterality of its own"):
+        Settings(path=tmp_path / "t.csv", info=("laterality",))

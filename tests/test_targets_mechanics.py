@@ -77,7 +77,9 @@ def test_her2_scores(value, truth):
         assert reading.reason.startswith("label.equivocal")
 
 
-@pytest.mark.parametrize("scores", [[0, 1, 2, 3], ["0", "1", "3"], [1.0, 2.0, None], ["0", "1+", "2"]])
+@pytest.mark.parametrize(
+    "scores", [[0, 1, 2, 3], ["0", "1", "3"], [1.0, 2.0, None], ["0", "1+", "2"], ["0", "1", "2+"], ["1", "3+"]]
+)
 def test_a_her2_score_without_its_plus_sign_is_refused(scores):
     """1 would be read as positive although IHC 1+ is negative."""
     labels = pd.DataFrame({"HER2": scores, "er": "neg", "pr": "neg"}, dtype=object)

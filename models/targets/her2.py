@@ -7,8 +7,10 @@ from ..target import Target
 
 
 def _refuse(stated: Set[str]) -> str:
-    """A bare 1 is positive in a column of 0 and 1 and negative (IHC 1+) beside a bare 2 or 3."""
+    """A bare 1 is positive in a column of 0 and 1 and negative (IHC 1+) beside any other score."""
     scores = sorted(stated & {"2", "3"})
+    if "1" in stated and stated & {"0+", "1+", "2+", "3+"}:
+        scores = ["1", *scores]
     if not scores:
         return ""
     return (

@@ -101,6 +101,7 @@ TARGET = Target(
     malignant_only=True,
     parts={"er": ER, "pr": PR, "her2": HER2},
     derive=_derive,
+    told_by=KI67.sources,
     classes=(_LUMINAL, *_OTHERS),
     for_labels=_for_labels,
 )  # fmt: skip

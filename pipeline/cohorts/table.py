@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from ...features.case import Case
 from ...features.errors import CohortError
 from ...features.failure import Failure, State, failures_frame
 from ...features.settings import Settings as BaseSettings
 from ...features.settings import nearest
-from ...features.table import FeatureTable
+from ...features.table import CASE_COLUMNS, FeatureTable
 from ..cohort import Cohort, Note
 from ..identity import refuse_ambiguous, refuse_repeated
 from ..labels import MISSING, canonical_label, plain_name, statement_of, value_of
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
     """More columns of outcomes, never features."""
     clinical: tuple[str, ...] | None = None
     """Columns of clinical values, kept apart from image features; age and density where they are there, without it."""
+    info: tuple[str, ...] = ()
+    """Columns kept beside the case, never features: an exam's id, the site, the vendor."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     family: str = "radiomics"
@@ -55,12 +58,20 @@ class Settings(BaseSettings):
     deep: str | None = None
     """Regular expression of the names of deep features, such as ``^resnet``."""
 
+    @field_validator("info")
+    @classmethod
+    def _free_names(cls, info: tuple[str, ...]) -> tuple[str, ...]:
+        if taken := sorted({*info} & {*CASE_COLUMNS}):
+            raise ValueError(f"every case has {', '.join(taken)} of its own; rename the column")
+        return info
+
 
 @dataclass(frozen=True)
 class _Columns:
     id: str | None
     patient: str | None
     labels: Mapping[str, str]
+    info: tuple[str, ...]
     guessed: tuple[str, ...]
     clinical: Mapping[str, str]
     known: tuple[str, ...]
@@ -116,8 +127,8 @@ def read(settings: Settings) -> Cohort:
 
 
 def _place(columns: Sequence[str], settings: Settings, where: str) -> _Columns:
-    stated_clinical = settings.clinical or ()
-    named = [settings.id, settings.patient, settings.label, *settings.labels, *stated_clinical, *settings.drop]
+    further = (*settings.labels, *(settings.clinical or ()), *settings.info, *settings.drop)
+    named = [settings.id, settings.patient, settings.label, *further]
     for name in named:
         if name is not None and name not in columns:
             guess = nearest(name, columns)
@@ -147,8 +158,9 @@ def _place(columns: Sequence[str], settings: Settings, where: str) -> _Columns:
     left = {*known.values(), *indices, *diagnostics}
     features = tuple(name for name in rest if name not in left)
     return _Columns(
-        id_column, patient, labels, tuple(guessed), clinical, tuple(known.values()), indices, diagnostics, features
-    )
+        id_column, patient, labels, settings.info, tuple(guessed), clinical, tuple(known.values()), indices,
+        diagnostics, features,
+    )  # fmt: skip
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -180,6 +192,7 @@ def _cases(frame: pd.DataFrame, columns: _Columns, where: str) -> tuple[Case, ..
             patient_id=patient,
             clinical={name: value_of(row[column]) for name, column in columns.clinical.items()},
             labels={own: statement_of(row[column]) for own, column in columns.labels.items()},
+            info={name: "" if (text := row[name].strip()).lower() in MISSING else text for name in columns.info},
         )
         for case_id, patient, row in zip(ids, patients, records, strict=True)
     )
