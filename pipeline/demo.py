@@ -43,7 +43,7 @@ def run_demo(output: Path, *, jobs: int = 2, seed: int = 2026) -> Run:
                 }
             },
             "endpoints": ENDPOINTS,
-            "evaluation": {"repeats": 3},
+            "evaluation": {"repeats": 3, "scoring": {"subgroups": ["vendor", "bpe"]}},
             "output": str(output),
             "jobs": jobs,
         },

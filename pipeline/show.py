@@ -50,7 +50,8 @@ def _model(model: BundledModel) -> Iterator[tuple[str, str]]:
     n, n_positive, n_patients = (model.training.get(key) for key in ("n", "n_positive", "n_patients"))
     yield "endpoint", f"{model.endpoint}: {model.title}, positive is {model.positive}, by {model.level}"
     yield "", f"{n} cases, {n_positive} positive, of {n_patients} patients"
-    yield "", f"{len(model.features)} features; {model.learner}; inner log loss {model.training.get('inner_log_loss')}"
+    loss = float(model.training.get("inner_log_loss", "nan"))
+    yield "", f"{len(model.features)} features; {model.learner}; log loss {loss:.3f} in the inner folds"
     yield "", f"positive from probability {model.threshold:.4f}"
     yield "", calibration_words(model)
     yield "", novelty_words(model)
