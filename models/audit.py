@@ -22,6 +22,7 @@ from .design import Design
 from .evaluate import FoldOutcome, run_fold
 from .folds import TRAINING_ONLY, Ints, Split, seed_of
 from .fusion import FusionSettings
+from .heldout import one_person_each
 from .intervals import HeldOut, influence
 from .learner import Array
 from .metrics import auc
@@ -144,12 +145,11 @@ def auc_over(pipeline: Pipeline, rows: Rows, split: Split, seed: int) -> tuple[f
         return np.nan, margin
     at = np.flatnonzero(~np.isnan(margin))
     fold_of, person = split.assignment[0][at], np.unique([rows.persons[i] for i in at], return_inverse=True)[1]
-    n_folds, n_persons = len(np.unique(fold_of)), len(np.unique(person))
     found = influence(
         HeldOut(
             truth=rows.y[at], probability=margin[at], called=np.zeros(len(at), dtype=bool),
             repeat=np.zeros(len(at), dtype=np.int64), fold=fold_of, person=person.astype(np.int64),
-            pooled=n_folds > 1 and n_persons == n_folds,
+            pooled=one_person_each(fold_of, person),
         )
     )  # fmt: skip
     return (np.nan if found is None else found[0]), margin

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from .learning_curve import LearningCurveSettings, learning_curve
 from .multiclass import measure_classes
 from .outcome import ArmOutcome, Job, long_tables, params_row
 from .outer import OuterSettings
+from .parallel import Progress, in_threads
 from .persons import require_unseen, tell_ties
 from .replicates import FOLD_COLUMNS, Replicates, fold_counts, required, stability_table
 from .result import (
@@ -41,9 +41,6 @@ from .subgroups import groups_of
 
 LOG = logging.getLogger("cemrad")
 UNHARMONISED_COLUMNS = ["endpoint", "repeat", "fold", "case_id"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with what is done, of how much, and what it is."""
 
 
 class EvaluationSettings(FusionSettings):
@@ -283,15 +280,7 @@ def _run(
         for repeat in range(splits[design.name].n_repeats)
         for fold in range(splits[design.name].n_folds)
     ]
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [pool.submit(run_fold, job, arms, settings) for job in work]
-        try:
-            for done, future in enumerate(futures, start=1):
-                yield future.result()
-                if progress is not None:
-                    progress(done, len(work), "folds")
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return in_threads(lambda job: run_fold(job, arms, settings), work, jobs, progress, "folds")
 
 
 def _refused(outcomes: Iterable[FoldOutcome]) -> dict[str, dict[str, str]]:

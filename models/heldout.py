@@ -91,6 +91,12 @@ POOLED = (
 """Of cases that are ranked over folds of one person each."""
 
 
+def one_person_each(fold: Ints, person: Ints) -> bool:
+    """Whether there are several folds and each holds one person: what :class:`HeldOut` calls pooled."""
+    n_folds = len(np.unique(fold))
+    return n_folds > 1 and len({*zip(fold.tolist(), person.tolist(), strict=True)}) == n_folds
+
+
 def judged(held: HeldOut) -> str:
     """What the estimate is of."""
     if held.pooled:

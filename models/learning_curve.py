@@ -7,8 +7,7 @@ persons drawn from each class alike, a smaller share always being part of a larg
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from .fusion import FusionSettings, fit_arms
 from .heldout import HeldOut
 from .intervals import cv_auc, cv_auc_difference
 from .learner import Array, probability
+from .parallel import Progress, in_threads
 from .power_law import PowerLaw, power_law, verdict
 from .result import known_arm, richest_arm
 from .rows import Rows
@@ -37,7 +37,6 @@ LEARNING_FIT_COLUMNS = [
     "endpoint", "level", "arm", "plateau", "scale", "power", "n_persons", "at_n", "at_twice", "from_fraction", "gain",
     "gain_low", "gain_high", "verdict",
 ]  # fmt: skip
-Progress = Callable[[int, int, str], None]
 
 
 class LearningCurveSettings(Settings):
@@ -207,15 +206,9 @@ def _run(
     jobs: int,
     progress: Progress | None,
 ) -> Iterator[PieceOutcome]:
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [pool.submit(fit_piece, piece, arms[piece.design.name], settings) for piece in pieces]
-        try:
-            for done, future in enumerate(futures, start=1):
-                yield future.result()
-                if progress is not None:
-                    progress(done, len(pieces), "learning curve")
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return in_threads(
+        lambda piece: fit_piece(piece, arms[piece.design.name], settings), pieces, jobs, progress, "learning curve"
+    )
 
 
 class _Arm:

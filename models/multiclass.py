@@ -18,6 +18,7 @@ from .class_metrics import CLASS_METRICS, ClassPredictions, recall
 from .dealing import designs_of_classes
 from .design import Design
 from .folds import seed_of
+from .heldout import one_person_each
 from .intervals import Estimate, HeldOut, bootstrap_weights, cv_statistic
 from .metrics import Array
 from .scoring import ScoringSettings
@@ -181,7 +182,7 @@ def _held_out(
         HeldOut(
             truth=(places_of == k).astype(np.int64), probability=found[name].to_numpy(dtype=np.float64),
             called=np.zeros(len(fold), dtype=bool), repeat=facts["repeat"].to_numpy(dtype=np.int64), fold=fold,
-            person=person, pooled=len(np.unique(fold)) > 1 and len({*zip(fold, person, strict=True)}) == len({*fold}),
+            person=person, pooled=one_person_each(fold, person),
         )
         for k, name in enumerate(names)
     ]  # fmt: skip

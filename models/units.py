@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .folds import Ints
-from .heldout import Estimate, HeldOut
+from .heldout import Estimate, HeldOut, one_person_each
 from .metrics import Array
 
 LEVELS = ("lesion", "breast", "patient")
@@ -53,7 +53,6 @@ def held_out(
     at = units.index
     fold = at.get_level_values("fold").to_numpy(dtype=np.int64)
     person = np.unique(units["patient_id"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-    n_folds = len(np.unique(fold))
     if severest is not None:
         units["truth"] = severest.reindex(at.get_level_values(UNIT[level])).to_numpy()
     return HeldOut(
@@ -63,7 +62,7 @@ def held_out(
         repeat=at.get_level_values("repeat").to_numpy(dtype=np.int64),
         fold=fold,
         person=person,
-        pooled=n_folds > 1 and len({*zip(fold.tolist(), person.tolist(), strict=True)}) == n_folds,
+        pooled=one_person_each(fold, person),
     )
 
 

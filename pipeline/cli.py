@@ -18,7 +18,7 @@ from rich.table import Table
 from ..features.errors import CemradError, ClusterError, StudyError
 from .bundle_commands import judge, predict, recalibrate, show
 from .console import Log, leave_quietly, print_whatever
-from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights
+from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights, with_weights
 from .stability_command import stability
 
 app = typer.Typer(
@@ -147,7 +147,7 @@ def extract(
     from .shards import Shard, shard_study
     from .source import open_source
 
-    study = open_source(source, _with_weights(assign, weights), output=_text(output), jobs=jobs)
+    study = open_source(source, with_weights(assign, weights), output=_text(output), jobs=jobs)
     part = None if shard is None else Shard.parse(shard)
     run = Run.start(study if part is None else shard_study(study, part))
     with _engine(cluster, study.limits, accept_no_auth) as engine:
@@ -316,7 +316,7 @@ def _tabulated(
     from .source import is_extraction, open_source
 
     shorthand: dict[str, Any] = {"output": _text(output), "jobs": jobs, "endpoints": endpoint or None}
-    study = open_source(source, _with_weights(assign, weights), **shorthand)
+    study = open_source(source, with_weights(assign, weights), **shorthand)
     if is_extraction(source):
         return Run.reopen(study, source)
     run = Run.start(study)
@@ -332,11 +332,6 @@ def _engine(cluster: str | None, limits: Any, accept_no_auth: bool) -> AbstractC
     from .cluster import open_cluster
 
     return open_cluster(cluster, limits, accept_no_auth=accept_no_auth)
-
-
-def _with_weights(assign: list[str] | None, weights: str | None) -> tuple[str, ...]:
-    given = tuple(assign or ())
-    return given if weights is None else (*given, f"features.families.deep.weights={weights}")
 
 
 def _text(path: Path | None) -> str | None:

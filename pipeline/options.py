@@ -20,3 +20,9 @@ Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="worker pr
 Assign = Annotated[list[str] | None, typer.Option("--set", "-s", help="study key=value, repeatable: evaluation.seed=7")]
 Endpoint = Annotated[list[str] | None, typer.Option("--endpoint", "-e", help="endpoint, repeatable")]
 Weights = Annotated[str | None, typer.Option("--weights", help="deep weights: imagenet, random or a .safetensors file")]
+
+
+def with_weights(assign: list[str] | None, weights: str | None) -> tuple[str, ...]:
+    """The assignments of ``--set`` and, as one more, the weights that were named."""
+    given = tuple(assign or ())
+    return given if weights is None else (*given, f"features.families.deep.weights={weights}")

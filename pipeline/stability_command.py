@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .options import with_weights
+
 Texts = list[str] | None
 
 
@@ -34,8 +36,7 @@ def stability(
     from .source import is_extraction, open_source
     from .stability import measure_stability
 
-    given = tuple(assign or ()) + (() if weights is None else (f"features.families.deep.weights={weights}",))
-    study = open_source(source, given, jobs=jobs)
+    study = open_source(source, with_weights(assign, weights), jobs=jobs)
     folder = output or study.output / "stability"
     found = measure_stability(
         study,
