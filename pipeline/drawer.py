@@ -13,6 +13,7 @@ from ..features.errors import CaseError
 from ..features.image import Image
 from ..features.mask import Mask
 from ..features.registration import Shift
+from ..features.training_ids import TrainingIds
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Drawing:
         How it was carried over.
     notes : tuple of str
         What a reviewer should know, one sentence each.
+    trained_on : TrainingIds, optional
+        Whom the networks that drew this picture had seen; cross-validated masks have one per fold.
     """
 
     labels: NDArray[np.int32]
@@ -91,6 +94,7 @@ class Drawing:
     drawn_on: str = ""
     shift: Shift | None = None
     notes: tuple[str, ...] = ()
+    trained_on: TrainingIds | None = None
 
     @property
     def mask(self) -> Mask:
@@ -113,5 +117,5 @@ class Drawer(Protocol):
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """JSON values: settings, versions, hashes of weights; ``trained_on`` where it learned from patients."""
+        """JSON values: settings, versions, hashes of weights; whom it learned from is said by each drawing."""
         ...
