@@ -15,9 +15,19 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit
 
-from .heldout import LEVEL, MIN_PERSONS, Estimate, HeldOut, factor_words, no_estimate, no_interval, quantile, wilson
+from .heldout import (
+    MIN_PERSONS,
+    Estimate,
+    HeldOut,
+    factor_words,
+    no_estimate,
+    no_interval,
+    normal_quantile,
+    quantile,
+    wilson,
+)
 from .intervals import STATISTICS, cv_statistic
 from .irls import fit_logistic
 from .metrics import Array
@@ -46,8 +56,10 @@ class Calibration(NamedTuple):
 def calibrate(held: HeldOut, weights: Array, n_groups: int = 10) -> Calibration:
     """Calibration of cross-validated probabilities, all folds and repeats together.
 
-    Intervals are those of a bootstrap of persons, widened by Nadeau and Bengio's factor, with a t
-    quantile: of O:E and ICI the wider of that and its like on the log scale.
+    Intervals are those of a bootstrap of persons with a t quantile: of O:E and ICI the wider of that and its
+    like on the log scale. Those of slope and ICI are widened by Nadeau and Bengio's factor. O:E and calibration
+    in the large compare a base rate that the models learned with the same one: theirs are of these models on
+    new patients, without the factor.
 
     Parameters
     ----------
@@ -75,8 +87,8 @@ def calibrate(held: HeldOut, weights: Array, n_groups: int = 10) -> Calibration:
     smooth = np.full((len(every), spline.shape[1]), np.nan) if alike else _fits(spline, held, every)
     apart = np.abs(expit(smooth @ spline.T) - chance)
     metrics = {
-        "oe": _interval(oe, held, log=True),
-        "calibration_in_the_large": _interval(_fits(ones, held, every, margin)[:, 0], held),
+        "oe": _interval(oe, held, base_rate=True, log=True),
+        "calibration_in_the_large": _interval(_fits(ones, held, every, margin)[:, 0], held, base_rate=True),
         "calibration_slope": _interval(_fits(line, held, every)[:, 1], held),
         "ici": _interval((apart * every).sum(axis=1) / every.sum(axis=1), held, log=True),
         "brier": cv_statistic(held, STATISTICS["brier"], weights),
@@ -95,7 +107,7 @@ def _fits(columns: Array, held: HeldOut, every: Array, offset: Array | float = 0
     return np.vstack([first, drawn])
 
 
-def _interval(values: Array, held: HeldOut, *, log: bool = False) -> Estimate:
+def _interval(values: Array, held: HeldOut, *, base_rate: bool = False, log: bool = False) -> Estimate:
     """Of the first value, by the spread of the others."""
     estimate, draws = float(values[0]), np.where(values[1:] > 0, values[1:], np.nan) if log else values[1:]
     if np.isnan(estimate):
@@ -106,14 +118,14 @@ def _interval(values: Array, held: HeldOut, *, log: bool = False) -> Estimate:
         return Estimate(
             estimate, np.nan, np.nan, f"no interval: {np.isnan(draws).mean():.0%} of the bootstrap have no value"
         )
-    t = quantile(held.freedom) * float(np.sqrt(held.inflation))
+    t = quantile(held.freedom) * (1.0 if base_rate else float(np.sqrt(held.inflation)))
     half = t * float(np.nanstd(draws))
     low, high, scale = estimate - half, estimate + half, "patient bootstrap"
     if log:  # of a small estimate either scale alone is too sure
         times = float(np.exp(t * np.nanstd(np.log(draws))))
         low, high = min(estimate / times, max(0.0, low)), max(estimate * times, high)
         scale = "patient bootstrap, the wider of the log scale and its own"
-    return Estimate(estimate, low, high, f"{scale}, {factor_words(held)}t")
+    return Estimate(estimate, low, high, f"{scale}, {'' if base_rate else factor_words(held)}t")
 
 
 def _spline(margin: Array, at: Array | None = None) -> Array:
@@ -138,7 +150,7 @@ def _groups(held: HeldOut, n_groups: int) -> Iterator[dict[str, Any]]:
     for number in np.unique(group):
         at = group == number
         share, persons = float(held.truth[at].mean()), len(np.unique(held.person[at]))
-        low, high = wilson(share, persons, float(ndtri((1 + LEVEL) / 2)))
+        low, high = wilson(share, persons, normal_quantile())
         yield {
             "kind": "group", "predicted": float(held.probability[at].mean()), "observed": share,
             "low": low, "high": high, "n": int(at.sum()), "n_positive": int(held.truth[at].sum()),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..features.errors import EvaluationError
-from .heldout import MIN_PERSONS, HeldOut, quantile
+from .heldout import MIN_PERSONS, NOTHING, HeldOut, quantile
 from .metrics import Array, Truth
 
 COLUMNS = [
@@ -91,10 +91,11 @@ def reference_rows(held: HeldOut, thresholds: Array, weights: Array) -> Iterator
 def curve_rows(arm: str, held: HeldOut, thresholds: Array, weights: Array) -> Iterator[dict[str, Any]]:
     """Rows of a model's curve, without the key columns, all folds and repeats together.
 
-    The band is that of a bootstrap of persons at each threshold, widened by Nadeau and Bengio's
-    factor, with a t quantile; NaN below three patients of a class.
+    The band is that of a bootstrap of persons at each threshold, widened by half of Nadeau and Bengio's
+    correction, with a t quantile. It is NaN below three patients of a class, and where no draw has another
+    value, as at a threshold that nobody reaches.
     """
-    yield from _rows(arm, held, held.probability, thresholds, weights, held.inflation)
+    yield from _rows(arm, held, held.probability, thresholds, weights, held.half_inflation)
 
 
 def _rows(
@@ -103,6 +104,7 @@ def _rows(
     benefit = net_benefit(held.truth, probability, thresholds, np.vstack([np.ones(len(held.truth)), weights]))
     known = held.freedom + 1 >= MIN_PERSONS
     half = quantile(held.freedom) * benefit[1:].std(axis=0) * np.sqrt(inflation) if known else np.nan * thresholds
+    half = np.where(half < NOTHING, np.nan, half)
     avoided = interventions_avoided(benefit[0], float(held.truth.mean()), thresholds)
     for t, value, width, spared in zip(thresholds, benefit[0], half, avoided, strict=True):
         yield {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from .folds import Ints
 from .metrics import Array, Truth
@@ -74,9 +74,23 @@ class HeldOut:
 
     @property
     def inflation(self) -> float:
-        """Nadeau and Bengio's factor for the variance: 1 + K / (K - 1); 1 for one model on persons new to it."""
+        """Nadeau and Bengio's factor for the variance: 1 + K / (K - 1); 1 for one model on persons new to it.
+
+        For what depends on how the models rank cases.
+        """
         n_folds = len(np.unique(self.fold))
         return 1 + n_folds / (n_folds - 1) if n_folds > 1 else 1.0
+
+    @property
+    def half_inflation(self) -> float:
+        """The factor with half of its correction, 1 + K / (2 (K - 1)): for what depends on the models less."""
+        return (1 + self.inflation) / 2
+
+    @property
+    def folds_apart(self) -> Array:
+        """Weights of 1 for the rows of one fold and 0 for the others, one row per fold of each repeat."""
+        cells = self.repeat * (self.fold.max() + 1) + self.fold
+        return np.asarray(cells == np.unique(cells)[:, None], dtype=np.float64)
 
     @property
     def freedom(self) -> int:
@@ -104,14 +118,33 @@ def judged(held: HeldOut) -> str:
     return "mean of held-out folds" if held.inflation > 1 else "one fixed model on new patients"
 
 
-def factor_words(held: HeldOut) -> str:
+def factor_words(held: HeldOut, *, half: bool = False) -> str:
     """The factor, in the words of a method; nothing where there is none."""
-    return "Nadeau-Bengio factor, " if held.inflation > 1 else ""
+    if held.inflation == 1:
+        return ""
+    return "half the Nadeau-Bengio correction, " if half else "Nadeau-Bengio factor, "
 
 
 def quantile(freedom: int) -> float:
     """Of the t distribution, for an interval of :data:`LEVEL`."""
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def over_folds(values: Array, held: HeldOut) -> float:
+    """Half width of the t interval of a mean over folds, from each fold's own value; 0 where fewer than two have one.
+
+    For what each fold decided anew, as a threshold: folds differ by it almost as if they were independent.
+    Repeats of a fold hold the same patients out again: their number does not narrow it.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return 0.0
+    return quantile(len(known) - 1) * float(np.sqrt(known.var(ddof=1) / (len(known) / held.n_repeats)))
+
+
+def normal_quantile() -> float:
+    """Of the normal distribution, for an interval of :data:`LEVEL`."""
+    return float(ndtri((1 + LEVEL) / 2))
 
 
 def wilson(share: float, n: float, z: float) -> tuple[float, float]:
@@ -120,6 +153,24 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     centre = (share + square / 2) / (1 + square)
     half = np.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
+
+
+def wilson_worth(share: float, half: float, persons: int) -> tuple[float, float]:
+    """Wilson's interval of a share of as many persons as its half width is worth, and of no more than there are.
+
+    The effective sample size of a clustered survey, as in Korn and Graubard (1998, Survey Methodology 24:193).
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in wilson_worth(0.5, 0.25, 100)]
+    [0.276, 0.724]
+    >>> wilson_worth(0.0, 0.0, 40) == wilson(0.0, 40, normal_quantile())
+    True
+    """
+    z = normal_quantile()
+    certain = not NOTHING < share < 1 - NOTHING or half < NOTHING
+    worth = persons if certain else min(persons, z**2 * share * (1 - share) / half**2)
+    return wilson(share, worth, z)
 
 
 def on_log_odds(share: float, half: float) -> tuple[float, float]:

@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri, stdtr
+from scipy.special import stdtr
 
 from .folds import Ints
 from .heldout import (
-    LEVEL,
     MIN_PERSONS,
     NOTHING,
     POOLED,
@@ -28,6 +27,7 @@ from .heldout import (
     judged,
     no_estimate,
     no_interval,
+    normal_quantile,
     on_log_odds,
     quantile,
     wilson,
@@ -46,7 +46,7 @@ def heldout_auc(truth: Truth, score: Array) -> Estimate:
     leaves no variance and has no interval.
     """
     areas, covariance = delong(truth, score[:, None])
-    half = float(ndtri((1 + LEVEL) / 2) * np.sqrt(covariance[0, 0]))
+    half = normal_quantile() * float(np.sqrt(covariance[0, 0]))
     area = float(areas[0])
     if covariance[0, 0] < NOTHING**2:
         return Estimate(area, np.nan, np.nan, "no interval: the estimate is perfect, DeLong's variance is 0")
@@ -57,9 +57,9 @@ def cv_auc(held: HeldOut) -> Estimate:
     """AUC over pairs of one fold, averaged over folds by their pairs and over repeats.
 
     Scores of two models are never compared with each other. The variance is that of the sum of
-    each patient's influence, times Nadeau and Bengio's factor, with a t quantile. As that variance
-    vanishes towards a perfect AUC, the interval is never narrower than Wilson's on the patients of the
-    rarer class.
+    each patient's influence, times Nadeau and Bengio's factor, with a t quantile. Of a perfect AUC, which
+    leaves no variance, it is Wilson's interval on the patients of the rarer class; that of another never
+    ends short of it, as an error cannot make an AUC surer.
     """
     found = influence(held)
     if found is None:
@@ -70,17 +70,21 @@ def cv_auc(held: HeldOut) -> Estimate:
     if held.freedom + 1 < MIN_PERSONS:
         return no_interval(area)
     perfect = not NOTHING < area < 1 - NOTHING  # no pair contradicts another: no variance
-    area = float(round(area)) if perfect else area
-    low, high = wilson(area, held.freedom + 1, quantile(held.freedom))
+    persons, t = held.freedom + 1, quantile(held.freedom)
     if perfect:
-        return Estimate(area, low, high, WILSON)
-    half = _half_width(parts, held)
-    method = f"{judged(held)}; patient-clustered DeLong variance, {factor_words(held)}t; at least Wilson's"
-    return Estimate(area, max(0.0, min(low, area - half)), min(1.0, max(high, area + half)), method)
+        area = float(round(area))
+        return Estimate(area, *wilson(area, persons, t), WILSON)
+    half = _half_width(parts, held, held.inflation)
+    low, high = min(area - half, wilson(1.0, persons, t)[0]), max(area + half, wilson(0.0, persons, t)[1])
+    method = f"{judged(held)}; patient-clustered DeLong variance, {factor_words(held)}t; to the end of a perfect one"
+    return Estimate(area, max(0.0, low), min(1.0, high), method)
 
 
 def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Paired:
-    """Paired difference in AUC of two arms on the same cases and folds, as :func:`cv_auc`."""
+    """Paired difference in AUC of two arms on the same cases and folds, as :func:`cv_auc`.
+
+    What the training sides do to both arms alike is not in it: half of the factor's correction is enough.
+    """
     one, other = influence(held), influence(reference)
     if one is None or other is None:
         return Paired(*no_estimate("one class only"), np.nan)
@@ -89,13 +93,13 @@ def cv_auc_difference(held: HeldOut, reference: HeldOut) -> Paired:
         return Paired(*no_interval(difference, POOLED), np.nan)
     if held.freedom + 1 < MIN_PERSONS:
         return Paired(*no_interval(difference), np.nan)
-    half = _half_width(one[1] - other[1], held)
+    half = _half_width(one[1] - other[1], held, held.half_inflation)
     if half < NOTHING:
         same = abs(difference) < NOTHING
         alike = "the two arms rank every pair alike" if same else "within each arm all pairs are alike"
         return Paired(*no_interval(difference, alike), np.nan)
     p = float(2 * stdtr(held.freedom, -abs(difference) * quantile(held.freedom) / half))
-    method = f"paired by patient; {judged(held)}; clustered DeLong variance, {factor_words(held)}t"
+    method = f"paired by patient; {judged(held)}; clustered DeLong variance, {factor_words(held, half=True)}t"
     return Paired(difference, max(-1.0, difference - half), min(1.0, difference + half), method, p)
 
 
@@ -125,9 +129,9 @@ def influence(held: HeldOut) -> tuple[float, Array] | None:
     return area, parts
 
 
-def _half_width(parts: Array, held: HeldOut) -> float:
+def _half_width(parts: Array, held: HeldOut, inflation: float) -> float:
     n = int((np.bincount(held.person) > 0).sum())
-    variance = float((parts**2).sum()) * n / (n - 1) * held.inflation
+    variance = float((parts**2).sum()) * n / (n - 1) * inflation
     return quantile(held.freedom) * float(np.sqrt(variance))
 
 
@@ -210,7 +214,7 @@ def cv_rate(held: HeldOut, of: int) -> Estimate:
     persons = len(np.unique(held.person[held.truth == of]))
     if persons < MIN_PERSONS:
         return no_interval(estimate)
-    low, high = wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
+    low, high = wilson(estimate, persons, normal_quantile())
     if len(rates) == 1:
         return Estimate(estimate, low, high, f"Wilson on patients, {judged(held)}")
     n_folds = len(np.unique(held.fold))

@@ -1,20 +1,19 @@
 """What a fixed threshold does: predictive values, F1, balanced accuracy, biopsies avoided and cancers missed.
 
-Each is a ratio of counts of calls. Their interval is a bootstrap of persons, widened by Nadeau and
-Bengio's factor as in :mod:`~cemrad.models.intervals`, on the log-odds scale.
+Each is a ratio of counts of calls. Its interval is Wilson's, of as many persons as a bootstrap of them,
+widened for folds that share training cases, says that the ratio is worth. ``docs/intervals.md`` has the
+coverage that was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from .heldout import (
-    LEVEL,
     MIN_PERSONS,
     NOTHING,
     Estimate,
@@ -22,9 +21,9 @@ from .heldout import (
     factor_words,
     no_estimate,
     no_interval,
-    on_log_odds,
+    over_folds,
     quantile,
-    wilson,
+    wilson_worth,
 )
 from .metrics import Array
 
@@ -52,15 +51,29 @@ class Rate(NamedTuple):
         The rows that it is a share of.
     nobody : str
         What is missing where it has no value.
+    ranks : bool
+        Whether it depends on how the models rank cases: the whole factor is for it, else half of its correction.
+    moves : bool
+        Whether it moves with the threshold that each fold chose: its interval sees how folds differ.
     """
 
     of: Callable[[Calls], Array]
     within: Within
     nobody: str
+    ranks: bool = False
+    moves: bool = False
 
 
 def _everyone(held: HeldOut) -> NDArray[np.bool_]:
     return np.ones(len(held.truth), dtype=bool)
+
+
+def _positive(held: HeldOut) -> NDArray[np.bool_]:
+    return np.asarray(held.truth == 1)
+
+
+def _negative(held: HeldOut) -> NDArray[np.bool_]:
+    return np.asarray(held.truth == 0)
 
 
 def _called(held: HeldOut) -> NDArray[np.bool_]:
@@ -87,9 +100,16 @@ def _f1(calls: Calls) -> Array:
     return _share(2 * calls.true_positive, 2 * calls.true_positive + calls.false_positive + calls.false_negative)
 
 
+def _sensitivity(calls: Calls) -> Array:
+    return _share(calls.true_positive, calls.true_positive + calls.false_negative)
+
+
+def _specificity(calls: Calls) -> Array:
+    return _share(calls.true_negative, calls.true_negative + calls.false_positive)
+
+
 def _balanced_accuracy(calls: Calls) -> Array:
-    sensitivity = _share(calls.true_positive, calls.true_positive + calls.false_negative)
-    return (sensitivity + _share(calls.true_negative, calls.true_negative + calls.false_positive)) / 2
+    return (_sensitivity(calls) + _specificity(calls)) / 2
 
 
 def _avoided(calls: Calls) -> Array:
@@ -103,59 +123,66 @@ def _missed(calls: Calls) -> Array:
 RATES = {
     "ppv": Rate(_ppv, _called, "no case is called positive"),
     "npv": Rate(_npv, _not_called, "no case is called negative"),
-    "f1": Rate(_f1, _positive_or_called, "no case is positive or called so"),
+    "f1": Rate(_f1, _positive_or_called, "no case is positive or called so", moves=True),
     "balanced_accuracy": Rate(_balanced_accuracy, _everyone, "one class only"),
-    "biopsies_avoided": Rate(_avoided, _everyone, "no case"),
+}
+"""By metric, at the threshold that each fold chose."""
+RATES_AT = {
+    "sensitivity": Rate(_sensitivity, _positive, "no case of the class"),
+    "specificity": Rate(_specificity, _negative, "no case of the class", ranks=True),
+    "biopsies_avoided": Rate(_avoided, _everyone, "no case", ranks=True),
     "cancers_missed": Rate(_missed, _everyone, "no case"),
 }
-"""By metric. Of 100 cases, biopsies avoided are negative ones that are called so, if a positive call leads to a
-biopsy; cancers missed are positive ones that are called negative."""
+"""By metric, at the thresholds of a high sensitivity, which hold it whatever the models know. Of 100 cases, biopsies
+avoided are negative ones that are called so, if a positive call leads to a biopsy; cancers missed are positive ones
+that are called negative."""
 PER_100 = ("biopsies_avoided", "cancers_missed")
 
 
-def cv_ratios(held: HeldOut, metrics: Sequence[str], weights: Array) -> dict[str, Estimate]:
+def cv_ratios(held: HeldOut, rates: Mapping[str, Rate], weights: Array) -> dict[str, Estimate]:
     """Ratios of calls at the thresholds that each fold fixed for itself, all folds and repeats together.
 
-    An interval is never narrower than Wilson's on the persons that the ratio is a share of.
+    The interval is Wilson's on no more persons than the ratio is a share of, and on fewer where the
+    bootstrap's standard error, with its factor and a t quantile, is that of fewer. Of what moves with the
+    threshold the wider of that and of the t interval over the folds' own ratios counts.
 
     Parameters
     ----------
     held : HeldOut
-    metrics : sequence of str
-        Of :data:`RATES`; those of :data:`PER_100` count among 100 cases.
+    rates : mapping of str to Rate
+        :data:`RATES` or :data:`RATES_AT`, or some of them; those of :data:`PER_100` count among 100 cases.
     weights : ndarray, shape (n_draws, n)
         From :func:`~cemrad.models.intervals.bootstrap_weights`.
     """
     calls, drawn = _calls(held, np.ones((1, len(held.truth)))), _calls(held, weights)
     found = {}
-    for metric in metrics:
-        rate = RATES[metric]
+    for metric, rate in rates.items():
         estimate = float(rate.of(calls)[0])
         if np.isnan(estimate):
             found[metric] = no_estimate(rate.nobody)
             continue
-        # A mean of two shares: the smaller of the two classes counts.
-        persons = held.freedom + 1 if metric == "balanced_accuracy" else _persons(held, rate)
-        spread = float(np.nanstd(rate.of(drawn))) * np.sqrt(held.inflation)
-        one = _bounded(estimate, spread, persons, factor_words(held))
+        one = _interval(estimate, rate, held, rate.of(drawn))
         times = 100 if metric in PER_100 else 1
         found[metric] = one._replace(estimate=times * one.estimate, low=times * one.low, high=times * one.high)
     return found
 
 
-def _persons(held: HeldOut, rate: Rate) -> int:
-    return len(np.unique(held.person[rate.within(held)]))
-
-
-def _bounded(estimate: float, spread: float, persons: int, factor: str) -> Estimate:
+def _interval(estimate: float, rate: Rate, held: HeldOut, drawn: Array) -> Estimate:
+    # A mean of two shares is worth twice the smaller class.
+    both = rate.of is _balanced_accuracy
+    persons = 2 * (held.freedom + 1) if both else len(np.unique(held.person[rate.within(held)]))
     if persons < MIN_PERSONS:
         return no_interval(estimate, f"fewer than {MIN_PERSONS} patients that it is a share of")
-    low, high = wilson(estimate, persons, float(ndtri((1 + LEVEL) / 2)))
     if not NOTHING < estimate < 1 - NOTHING:
+        low, high = wilson_worth(estimate, 0.0, persons)
         return Estimate(estimate, low, high, "Wilson on patients, as the estimate is perfect")
-    below, above = on_log_odds(estimate, quantile(persons - 1) * spread)
-    method = f"patient bootstrap on the log-odds scale, {factor}t; at least Wilson's"
-    return Estimate(estimate, min(low, below), max(high, above), method)
+    inflation = held.inflation if rate.ranks else held.half_inflation
+    half = quantile(persons - 1) * float(np.nanstd(drawn)) * np.sqrt(inflation)
+    method = f"Wilson on as many patients as a patient bootstrap, {factor_words(held, half=not rate.ranks)}t, is worth"
+    if rate.moves and held.inflation > 1:
+        half = max(half, over_folds(rate.of(_calls(held, held.folds_apart)), held))
+        method += "; at least the t over folds"
+    return Estimate(estimate, *wilson_worth(estimate, half, persons), method)
 
 
 def _calls(held: HeldOut, weights: Array) -> Calls:

@@ -15,7 +15,7 @@ from .folds import seed_of
 from .heldout import Estimate, HeldOut, no_estimate
 from .intervals import STATISTICS, bootstrap_weights, cv_auc, cv_auc_difference, cv_rate, cv_statistic
 from .metrics import METRICS, THRESHOLDS, holm
-from .rates import RATES, cv_ratios
+from .rates import RATES, RATES_AT, cv_ratios
 from .result import DIFFERENCE_COLUMNS, METRIC_COLUMNS
 from .units import LEVELS, Aggregate, chance_auc, held_out
 
@@ -154,17 +154,18 @@ def _measured(
     for arm, rows in held.items():
         if weights is None:  # the arms share their cases, so they share the draws
             weights = bootstrap_weights(rows.person, settings.n_bootstrap, seed)
-        ratios = {name: cv_ratios(called, list(RATES), weights) for name, called in {"": rows, **at[arm]}.items()}
+        ratios = {"": cv_ratios(rows, RATES, weights)}
+        ratios |= {name: cv_ratios(called, RATES_AT, weights) for name, called in at[arm].items()}
         for metric in METRICS:
             name, _, threshold = metric.partition("_at_")
             if threshold and threshold not in ratios:
                 found = no_estimate("no such threshold was fixed")
             elif name == "brier" and votes:
                 found = no_estimate("a share of votes is no probability")
-            elif name in RATES:
+            elif name in ratios[threshold]:
                 found = ratios[threshold][name]
             else:
-                found = _estimate(name, at[arm][threshold] if threshold else rows, weights)
+                found = _estimate(name, rows, weights)
             yield key | {"arm": arm, "metric": metric} | found._asdict() | counts(rows)
 
 

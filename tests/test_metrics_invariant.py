@@ -13,14 +13,14 @@ from cemrad.models.intervals import (
     cv_statistic,
     heldout_auc,
 )
-from cemrad.models.rates import RATES, cv_ratios
+from cemrad.models.rates import RATES, RATES_AT, cv_ratios
 from cemrad.models.units import chance_auc, held_out
 
-from .bench_coverage import coverage, cross_validate, estimates, targets
+from .bench_coverage import HIGH, LOW, coverage, cross_validate, estimates, targets
 
 ARMS = ("radiomics", "fused")
-PRECISE = ("auc", "sensitivity", "specificity")
-"""Metrics whose intervals are asked to be no wider than they must be; those of the others may be."""
+PRECISE = ("auc", "sensitivity", "specificity", "auprc", "f1", "oe", "calibration_in_the_large")
+"""Metrics of lesions whose intervals are asked to be no wider than they must be; those of the others may be."""
 
 
 def _cross_validate(n_patients, effect, seed):
@@ -46,21 +46,24 @@ def test_intervals_cover_on_null_data():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("n_patients", "effect", "repeats", "level"),
-    [
-        *((n, effect, 1, "lesion") for n in (60, 100, 200) for effect in (0.0, 0.6)),
-        (100, 0.0, 2, "lesion"),
-        (100, 0.6, 1, "patient"),
-    ],
+    ("n_patients", "effect", "repeats"),
+    [*((n, effect, 1) for n in (60, 100, 200) for effect in (0.0, 0.6)), (100, 0.0, 2)],
 )
-def test_coverage_of_every_interval(n_patients, effect, repeats, level):
-    """300 cohorts each; docs/intervals.md has the figures. With signal the target is the mean estimate."""
-    asked = {"n_patients": n_patients, "effect": effect, "repeats": repeats, "level": level}
+def test_coverage_of_every_interval(n_patients, effect, repeats):
+    """300 cohorts each, by lesion and by patient; docs/intervals.md has the figures and says what the targets are.
+
+    An interval that covers in 95 % falls below 92 % of 300 in about one of a hundred such tests.
+    """
+    levels = ("lesion", "patient")
+    asked = {"n_patients": n_patients, "effect": effect, "repeats": repeats, "levels": levels}
     runs = [estimates(seed, **asked) for seed in range(1000, 1300)]
-    covered = coverage(runs, targets(effect, level))["covered"].drop("auc, DeLong on pooled")
-    # 1.4 % is one standard error of a coverage of 95 % over 300 runs.
-    assert (covered[list(PRECISE)] <= 98 + 1.4).all(), covered
-    assert (covered >= 92).all(), covered  # others are wider than they must be, never narrower
+    for level in levels:
+        found = coverage([run[level] for run in runs], targets(effect, level))
+        covered = found["covered"].drop("auc, DeLong on pooled")
+        assert (covered >= LOW).all(), found  # others are wider than they must be, never narrower
+        if level == "lesion":
+            # 1.4 % is one standard error of a coverage of 95 % over 300 runs.
+            assert (covered[list(PRECISE)] <= HIGH + 1.4).all(), found
 
 
 def test_copies_of_a_case_tell_nothing_new():
@@ -71,7 +74,8 @@ def test_copies_of_a_case_tell_nothing_new():
     assert other.estimate == pytest.approx(one.estimate, abs=1e-12)
     assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.02)
     weights = bootstrap_weights(held.person, 200, 1)
-    ratios, again = cv_ratios(held, list(RATES), weights), cv_ratios(four, list(RATES), np.repeat(weights, 4, axis=1))
+    every = RATES | RATES_AT
+    ratios, again = cv_ratios(held, every, weights), cv_ratios(four, every, np.repeat(weights, 4, axis=1))
     for name, item in ratios.items():
         assert again[name][:3] == pytest.approx(item[:3], rel=1e-9)
     for statistic in STATISTICS.values():
@@ -156,18 +160,38 @@ def test_a_ratio_without_a_denominator_says_so_and_a_perfect_one_keeps_its_width
     held = _nearly_perfect(0)
     weights = bootstrap_weights(held.person, 200, 1)
     nobody = HeldOut(held.truth, held.probability, held.called & False, held.repeat, held.fold, held.person)
-    found = cv_ratios(nobody, list(RATES), weights)
+    found = cv_ratios(nobody, RATES | RATES_AT, weights)
     assert found["ppv"].method == "not estimable: no case is called positive"
     assert np.isnan(found["ppv"].estimate)
     assert found["cancers_missed"].estimate == pytest.approx(100 * held.truth.mean())
     assert (found["f1"].estimate, found["f1"].low) == (0, 0)
     assert 0 < found["f1"].high < 0.3
-    perfect = cv_ratios(held, ["ppv", "balanced_accuracy"], weights)
+    perfect = cv_ratios(held, {name: RATES[name] for name in ("ppv", "balanced_accuracy")}, weights)
     for item in perfect.values():
         assert item.estimate == item.high == 1
         assert 0.7 < item.low < 1
     one = HeldOut(held.truth, held.probability, held.person == 0, held.repeat, held.fold, held.person)
-    assert cv_ratios(one, ["ppv"], weights)["ppv"].method == "no interval: fewer than 3 patients that it is a share of"
+    few = cv_ratios(one, {"ppv": RATES["ppv"]}, weights)["ppv"]
+    assert few.method == "no interval: fewer than 3 patients that it is a share of"
+
+
+def test_a_ratio_that_moves_with_the_threshold_sees_how_folds_differ():
+    """Folds that call everyone and folds that call no one: the bootstrap of patients alone does not see that."""
+    rng = np.random.default_rng(5)
+    truth, fold, zeros = rng.integers(0, 2, 200), np.arange(200) % 5, np.zeros(200, dtype=np.int64)
+    moved = HeldOut(truth, rng.random(200), np.isin(fold, [0, 2]), zeros, fold, np.arange(200))
+    alike = HeldOut(truth, moved.probability, rng.random(200) < 0.4, zeros, fold, np.arange(200))
+    width = {}
+    for name, held in {"moved": moved, "alike": alike}.items():
+        found = cv_ratios(held, RATES, bootstrap_weights(held.person, 300, 1))
+        width[name] = {metric: item.high - item.low for metric, item in found.items()}
+        assert found["f1"].method.endswith("at least the t over folds")
+    assert width["moved"]["f1"] > 2 * width["alike"]["f1"]
+    assert width["moved"]["ppv"] == pytest.approx(width["alike"]["ppv"], rel=0.2)
+    again = HeldOut(*(np.tile(value, 2) for value in (truth, moved.probability, moved.called)), np.repeat([0, 1], 200),
+                    np.tile(fold, 2), np.tile(np.arange(200), 2))  # fmt: skip
+    twice = cv_ratios(again, RATES, bootstrap_weights(again.person, 300, 1))["f1"]
+    assert twice.high - twice.low > 0.75 * width["moved"]["f1"], "a repeat holds the same patients out again"
 
 
 def test_levels_take_the_most_severe_lesion():

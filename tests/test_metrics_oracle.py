@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cemrad.models.delong import paired_test, unpaired_test
+from cemrad.models.heldout import wilson_worth
 from cemrad.models.intervals import HeldOut, auprc, bootstrap_weights, brier, cv_auc, heldout_auc, influence
 from cemrad.models.metrics import (
     auc,
@@ -16,7 +17,7 @@ from cemrad.models.metrics import (
     sensitivity_threshold,
     youden_threshold,
 )
-from cemrad.models.rates import RATES, cv_ratios
+from cemrad.models.rates import RATES, RATES_AT, cv_ratios
 from scipy import stats
 from sklearn.metrics import (
     average_precision_score,
@@ -25,6 +26,7 @@ from sklearn.metrics import (
     confusion_matrix,
     f1_score,
     precision_score,
+    recall_score,
     roc_auc_score,
     roc_curve,
 )
@@ -177,13 +179,15 @@ def test_brier_and_average_precision_agree_with_scikit_learn(tied):
 def test_ratios_of_calls_agree_with_scikit_learn(tied):
     truth, score = tied
     held = _held(truth, score)
-    found = cv_ratios(held, list(RATES), bootstrap_weights(held.person, 200, 1))
+    found = cv_ratios(held, RATES | RATES_AT, bootstrap_weights(held.person, 200, 1))
     negative, false, missed, _ = confusion_matrix(truth, held.called).ravel()
     expected = {
         "ppv": precision_score(truth, held.called),
         "npv": precision_score(1 - truth, ~held.called),
         "f1": f1_score(truth, held.called),
         "balanced_accuracy": balanced_accuracy_score(truth, held.called),
+        "sensitivity": recall_score(truth, held.called),
+        "specificity": recall_score(1 - truth, ~held.called),
         "biopsies_avoided": 100 * negative / len(truth),
         "cancers_missed": 100 * missed / len(truth),
     }
@@ -192,19 +196,24 @@ def test_ratios_of_calls_agree_with_scikit_learn(tied):
 
 
 def test_the_interval_of_a_predictive_value_is_that_of_a_share(tied):
-    """One fold, one case per patient: the bootstrap's standard error is that of a binomial share, by hand."""
+    """One fold, one case per patient: Wilson's bounds lie t of their own standard errors off."""
     truth, score = tied
     held = _held(truth, score)
-    found = cv_ratios(held, ["ppv"], bootstrap_weights(held.person, 4000, 1))["ppv"]
+    found = cv_ratios(held, {"ppv": RATES["ppv"]}, bootstrap_weights(held.person, 4000, 1))["ppv"]
     n = held.called.sum()
-    error = np.sqrt(found.estimate * (1 - found.estimate) / n)
-    low, high = proportion_on_log_odds(found.estimate, error, stats.t.ppf(0.975, n - 1))
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+    for bound in found[1:3]:
+        errors = (found.estimate - bound) / np.sqrt(bound * (1 - bound) / n)
+        assert abs(errors) == pytest.approx(stats.t.ppf(0.975, n - 1), rel=0.03)
 
 
-def proportion_on_log_odds(share, error, t):
-    centre, scale = np.log(share / (1 - share)), error / (share * (1 - share))
-    return 1 / (1 + np.exp(-(centre - t * scale))), 1 / (1 + np.exp(-(centre + t * scale)))
+@pytest.mark.parametrize(("hits", "n"), [(0, 30), (3, 40), (20, 40), (40, 40)])
+def test_an_interval_that_patients_bound_is_wilsons(hits, n):
+    expected = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    assert wilson_worth(hits / n, 0.0, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    half = 1.96 * np.sqrt(hits / n * (1 - hits / n) / (n / 2))  # worth half of them
+    wider = stats.binomtest(hits // 2, n // 2).proportion_ci(method="wilson")
+    if 0 < hits < n and hits % 2 == 0:
+        assert wilson_worth(hits / n, half, n) == pytest.approx((wider.low, wider.high), abs=1e-4)
 
 
 def test_bootstrap_weights_draw_whole_patients():
