@@ -129,8 +129,8 @@ RATES = {
 """By metric, at the threshold that each fold chose."""
 RATES_AT = {
     "sensitivity": Rate(_sensitivity, _positive, "no case of the class"),
-    "specificity": Rate(_specificity, _negative, "no case of the class", ranks=True),
-    "biopsies_avoided": Rate(_avoided, _everyone, "no case", ranks=True),
+    "specificity": Rate(_specificity, _negative, "no case of the class", ranks=True, moves=True),
+    "biopsies_avoided": Rate(_avoided, _everyone, "no case", ranks=True, moves=True),
     "cancers_missed": Rate(_missed, _everyone, "no case"),
 }
 """By metric, at the thresholds of a high sensitivity, which hold it whatever the models know. Of 100 cases, biopsies

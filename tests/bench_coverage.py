@@ -50,7 +50,7 @@ LEARNERS = {
 }
 ARMS = ("radiomics", "fused")
 N_DRAWS = 300
-N_FRESH = 2000
+N_FRESH = 5000
 """Patients on whom the folds' own models are judged again."""
 DECISIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 LOW, HIGH = 92.0, 98.0
