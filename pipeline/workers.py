@@ -132,11 +132,10 @@ class _Slot:
             self._submit()
             return
         # loky does not import the caller's main module, so a script needs no guard around its calls.
-        env = {name: os.environ.get(name, "1") for name in _THREADS} | _NO_RECYCLING
-        self._pool = ProcessPoolExecutor(1, env=env)
+        self._pool = ProcessPoolExecutor(1, env=environment())
         self._is_starting = True
         self.deadline = time.monotonic() + _START_S
-        with _without_ctrl_c():
+        with without_ctrl_c():
             self.future = self._pool.submit(_begin_worker, os.getpid(), self.recipes, self.limits.memory_gib)
 
     def _submit(self) -> None:
@@ -191,7 +190,7 @@ class _Slot:
 
 
 @contextmanager
-def _without_ctrl_c() -> Iterator[None]:
+def without_ctrl_c() -> Iterator[None]:
     """A process that is started here does not get Ctrl-C, not even while it loads; this one gets it afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -211,8 +210,18 @@ def _require_equal(found: Mapping[str, Any], expected: Mapping[str, Any] | None)
 def _begin_worker(parent: int, recipes: tuple[Recipe, ...], memory_gib: float | None) -> dict[str, Any]:
     """Prepare a new process; it ends with its parent, and Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent(parent)
     return prepare(recipes, memory_gib)
+
+
+def environment() -> dict[str, str]:
+    """What loky is to set in a worker process: one thread in each, unless the user said otherwise."""
+    return {name: os.environ.get(name, "1") for name in _THREADS} | _NO_RECYCLING
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after the one that started it, whatever that one died of."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

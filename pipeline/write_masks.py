@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import PIL.Image
+from numpy.typing import NDArray
 
 from ..features.case import Case, Picture, PictureKey
 from ..features.errors import CaseError
-from ..features.mask import Mask
 from .cohort import Cohort
 from .identity import safe_file_name
 from .masks.via import ViaMask
@@ -44,7 +45,7 @@ def write_masks(cohort: Cohort, folder: Path) -> pd.DataFrame:
         Pictures that the cohort's reader refused are rows as well.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = _file_names(cohort)
+    names = file_names(case.case_id for case in cohort.cases)
     rows = [
         _write_one(case, key, picture, folder / f"{names[case.case_id]}__{key.name}.png")
         for case in cohort.cases
@@ -62,9 +63,15 @@ def write_masks(cohort: Cohort, folder: Path) -> pd.DataFrame:
     return areas
 
 
-def _file_names(cohort: Cohort) -> dict[str, str]:
-    """A file name per case that no other case has, also where upper and lower case are one."""
-    names = {case.case_id: safe_file_name(case.case_id) for case in cohort.cases}
+def file_names(case_ids: Iterable[str]) -> dict[str, str]:
+    """A file name per case that no other case has, also where upper and lower case are one.
+
+    Examples
+    --------
+    >>> list(file_names(["P40_L_1", "a", "A"]).values())
+    ['P40_L_1', 'id-6a50dc8584134c7d', 'id-7436eae81cb77ce3']
+    """
+    names = {case_id: safe_file_name(case_id) for case_id in case_ids}
     folded = [name.casefold() for name in names.values()]
     return {
         case_id: name if folded.count(name.casefold()) == 1 else safe_file_name(f"/{case_id}")
@@ -82,7 +89,7 @@ def _write_one(case: Case, key: PictureKey, picture: Picture, path: Path) -> dic
         return row | {"state": "failed", "code": error.code, "reason": str(error)}
     if not mask.any():
         return row | {"state": "failed", "code": "mask.empty", "reason": "no pixel of the mask is set"}
-    _replace(path, _png(mask))
+    _replace(path, png_bytes(mask.astype(np.uint8) * 255))
     row |= {"file": path.name, "rows": mask.shape[0], "columns": mask.shape[1], "state": "ok"}
     row["area_px"] = int(np.count_nonzero(mask))
     if isinstance(picture.mask, ViaMask):
@@ -91,9 +98,10 @@ def _write_one(case: Case, key: PictureKey, picture: Picture, path: Path) -> dic
     return row
 
 
-def _png(mask: Mask) -> bytes:
+def png_bytes(values: NDArray[Any]) -> bytes:
+    """Whole numbers of 8 or 16 bits as a PNG file."""
     stream = BytesIO()
-    PIL.Image.fromarray(mask.astype(np.uint8) * 255).save(stream, "PNG")
+    PIL.Image.fromarray(values).save(stream, "PNG")
     return stream.getvalue()
 
 

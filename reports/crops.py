@@ -83,15 +83,15 @@ def _repeats(pixels: NDArray[Any], slack: float) -> tuple[int, int]:
     return (int(changes[0]), int(changes[-1]) + 2) if len(changes) else (0, len(pixels))
 
 
-def robust_window(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Black and white point: the 0.5 and 99.5 percentile, so that one bright clip does not darken the rest.
+def robust_window(pixels: NDArray[Any], percentiles: tuple[float, float] = WINDOW_PERCENTILES) -> tuple[float, float]:
+    """Black and white point: two percentiles, so that one bright clip does not darken the rest.
 
     Examples
     --------
     >>> robust_window(np.arange(1001.0).reshape(7, 143))
     (5.0, 995.0)
     """
-    low, high = np.percentile(pixels, WINDOW_PERCENTILES)
+    low, high = np.percentile(pixels, percentiles)
     return float(low), float(high)
 
 
