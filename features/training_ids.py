@@ -46,12 +46,40 @@ class TrainingIds:
     out_of_fold: bool = False
 
     @classmethod
-    def of(cls, patient_ids: Iterable[str], pixels: Iterable[str] = (), *, out_of_fold: bool = False) -> TrainingIds:
-        """The record of these patients and pictures; the same ones give the same record."""
+    def of(
+        cls,
+        patient_ids: Iterable[str],
+        pixels: Iterable[str] = (),
+        *,
+        out_of_fold: bool = False,
+        salt: str | None = None,
+    ) -> TrainingIds:
+        """The record of these patients and pictures; the same ones give the same record.
+
+        Records of one salt, as those of the folds of one training, can be put together by :meth:`union`.
+        """
         ids = sorted(set(patient_ids))
-        salt = salt_of(ids)
+        salt = salt_of(ids) if salt is None else salt
         persons = frozenset(person_hash(one, salt) for one in ids)
         return cls(persons, frozenset(person_hash(one, salt) for one in pixels), salt, out_of_fold)
+
+    @classmethod
+    def union(cls, several: Iterable[TrainingIds]) -> TrainingIds:
+        """Whoever is in one of the records; raises TableError where they do not share a salt.
+
+        Examples
+        --------
+        >>> parts = [TrainingIds.of([name], salt="s") for name in ("P1", "P2")]
+        >>> TrainingIds.union(parts).knows("P2")
+        True
+        """
+        records = list(several)
+        salts = {record.salt for record in records}
+        if len(salts) != 1:
+            raise TableError(f"records of training ids with {len(salts)} salts cannot be put together")
+        persons = frozenset().union(*(record.persons for record in records))
+        pictures = frozenset().union(*(record.pictures for record in records))
+        return cls(persons, pictures, salts.pop(), all(record.out_of_fold for record in records))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainingIds:

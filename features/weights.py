@@ -15,7 +15,6 @@ import huggingface_hub.constants
 import safetensors
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import StudyError, WeightsError
@@ -140,6 +139,27 @@ def hash_tensors(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or it is something else.
+    """
+    if not path.is_file():
+        known = f"it is neither {IMAGENET!r} nor {RANDOM!r}"
+        raise WeightsError(f"no weights at {path}: {known}, nor a file; give the path of a safetensors file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise WeightsError(
+            f"{path} is not a safetensors file ({error}). Pickled checkpoints (.pt, .pth, .bin) are not read here: "
+            "they can run code; convert the tensors with safetensors.torch.save_file"
+        ) from None
+
+
 def _record(model: nn.Module, name: str, network: str, source: str) -> Weights:
     stated = _stated(model)
     size = tuple(stated.get("input_size") or (3, 224, 224))
@@ -172,7 +192,7 @@ def _pretrained(network: str, download: bool) -> nn.Module:
         allow = (
             ""
             if download
-            else "Allow the download, once, with features.families.deep.download: true. Or, without internet here: "
+            else "Allow the download, once, with download: true beside weights. Or, without internet here: "
         )
         raise WeightsError(
             f"the pretrained weights of {network} cannot be had {tried}. {allow}on a machine with internet, get "
@@ -222,16 +242,7 @@ def _trained_on(path: Path) -> dict[str, Any] | None:
 
 def _load_file(model: nn.Module, path: Path) -> str:
     """Load a safetensors file, strictly; returns the file's SHA-256."""
-    if not path.is_file():
-        known = f"it is neither {IMAGENET!r} nor {RANDOM!r}"
-        raise WeightsError(f"no weights at {path}: {known}, nor a file; give the path of a safetensors file")
-    try:
-        tensors = load_file(path)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(
-            f"{path} is not a safetensors file ({error}). Pickled checkpoints (.pt, .pth, .bin) are not read here: "
-            "they can run code; convert the tensors with safetensors.torch.save_file"
-        ) from None
+    tensors, _ = read_tensors(path)
     classifier = _stated(model).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     kept = {name: value for name, value in tensors.items() if not name.startswith(tuple(f"{h}." for h in heads))}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..features.table import ColumnName, FeatureTable
+from ..features.training_ids import KEY
 from ..features.whole import write_whole
 from ..models.audit import Check
 from ..models.audit_study import QUICK, THOROUGH, audit_endpoints, audit_frame, audit_result, lay_out_again
@@ -24,6 +25,7 @@ from ..models.result import Result
 from ..models.units import held_out
 from .cohort import Cohort
 from .drawing import drawing_columns
+from .duplicates import mask_training
 from .extract import extract
 from .means import Means
 from .shuffled import shuffle_cohort
@@ -65,6 +67,7 @@ def audit_lightly(of: Audited) -> dict[str, pd.DataFrame]:
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules))
     plans = of.plans()
     found = audit_result(of.table, plans, of.study.evaluation, known, of.result)
+    found |= {"audit": pd.concat([audit_frame(unseen_masks(of)), found["audit"]], ignore_index=True)}
     _tell(found["audit"])
     return found
 
@@ -87,11 +90,29 @@ def audit(of: Audited, *, thorough: bool = False) -> dict[str, pd.DataFrame]:
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules, read=True))
     plans = of.plans()
     rows = audit_endpoints(plans, settings, of.result, depth, jobs=of.study.jobs)
-    rows += shuffled_voxels(of, thorough=thorough)
+    rows += unseen_masks(of) + shuffled_voxels(of, thorough=thorough)
     light = audit_result(of.table, plans, settings, known, of.result, garbage=False)
     found = light | {"audit": pd.concat([audit_frame(rows), light["audit"]], ignore_index=True)}
     _tell(found["audit"])
     return found
+
+
+def unseen_masks(of: Audited) -> list[Check]:
+    """Whether every mask that a trained model drew is of a person whom it had not seen; no row without such masks.
+
+    Looked up again from the masks themselves, by ids and pictures, whatever the feature table states.
+    """
+    cases = [case for case in of.cohort.cases if case.case_id in of.table.cases.index]
+    records = mask_training(cases, of.table.cases)
+    if not records:
+        return []
+    n_masks = sum(record["n_masks"] for record in records)
+    n_seen = sum(record["n_masks"] for record in records if not record[KEY]["out_of_fold"])
+    text = f"{n_masks} masks by {len(records)} trained models: "
+    text += (
+        f"{n_seen} of them by models that had seen persons whom they drew" if n_seen else "none had seen her patient"
+    )
+    return [Check("automatic masks", "", "failed" if n_seen else "passed", float(n_seen), 0.0, text)]
 
 
 def shuffled_voxels(of: Audited, *, thorough: bool) -> list[Check]:

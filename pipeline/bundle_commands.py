@@ -26,6 +26,7 @@ def predict(
 ) -> None:
     """Apply a bundle to new cases, from their images."""
     from ..models.bundle import Bundle
+    from .mask_study import DRAWN, with_masks
     from .predict import predict as predict_cases
     from .run import exit_code
     from .source import open_source
@@ -34,9 +35,8 @@ def predict(
     loaded = Bundle.load(bundle)
     study = open_source(source, tuple(assign or ()), jobs=jobs)
     folder = output or Path("runs/predictions")
-    predictions, table = predict_cases(
-        loaded, read_cohort(study), folder, jobs=study.jobs, limits=study.limits, weights=weights
-    )
+    cohort = with_masks(read_cohort(study), study.masks, folder / DRAWN, study.jobs).cohort
+    predictions, table = predict_cases(loaded, cohort, folder, jobs=study.jobs, limits=study.limits, weights=weights)
     if loaded.phantom:
         OUT.print("[bold yellow]The bundle was trained on phantoms: these are phantom results.[/]")
     OUT.print(escape(f"{predictions['case_id'].nunique()} cases: {folder / 'predictions.csv'}"))

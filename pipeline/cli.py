@@ -18,6 +18,7 @@ from rich.table import Table
 from ..features.errors import CemradError, ClusterError, StudyError
 from .bundle_commands import judge, predict, recalibrate, show
 from .console import Log, leave_quietly, print_whatever
+from .masks_commands import app as masks
 from .options import OUT, Assign, Endpoint, Jobs, Output, Source, Weights, with_weights
 from .stability_command import stability
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(recalibrate)
 app.command()(show)
+app.add_typer(masks, name="masks")
 
 
 def main() -> None:
@@ -101,23 +103,6 @@ def check(
     if json_path is not None:
         json_path.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     raise typer.Exit(report.exit_code)
-
-
-@app.command()
-def masks(source: Source, output: Output = None, assign: Assign = None) -> None:
-    """Rasterise the cohort's masks as PNG, with their areas in pixels."""
-    from .source import open_source
-    from .study import read_cohort
-    from .write_masks import write_masks
-
-    study = open_source(source, tuple(assign or ()), output=_text(output))
-    folder = study.output / "masks"
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "areas_px.csv").is_file():
-        raise StudyError(f"{folder}: not empty and not of an earlier `cemrad masks`; choose another output folder")
-    areas = write_masks(read_cohort(study), folder)
-    written, skipped, failed = (int((areas["state"] == state).sum()) for state in ("ok", "skipped", "failed"))
-    OUT.print(escape(f"{written} masks, {skipped} pictures without one, {failed} failures: {folder}"))
-    raise typer.Exit(0 if not failed else 3 if written else 4)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -92,6 +93,11 @@ class Cohort:
         for name in CASE_COLUMNS:
             frame[name] = frame.get(name, "")
         return frame.fillna("").astype(str)
+
+    def facts(self) -> dict[str, Any]:
+        """What a result says of the cohort: its name, counts and notes; JSON values."""
+        notes = [{"code": note.code, "text": note.text, "count": note.count} for note in self.notes]
+        return {"name": self.name, "counts": dict(self.counts), "notes": notes}
 
 
 def _frame(cases: tuple[Case, ...], rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -9,10 +9,14 @@ from typing import Any
 import pandas as pd
 
 from ..features.case import Case, PictureKey
+from ..features.errors import CaseError
 from ..features.fingerprint import COLUMNS, Fingerprint, fingerprint, join
+from ..features.image import ImageSource
 from ..features.reading import Reading
 from ..features.training_ids import KEY, TrainingIds
+from ..models.parallel import Progress, in_threads
 from ..models.persons import Tie, out_of_fold
+from .cohort import Cohort
 
 _SHOWN = 8
 
@@ -52,6 +56,35 @@ def prints_of(reading: Reading) -> dict[str, Fingerprint]:
     """Fingerprints of the pictures of a case that were read, by name, where there is one."""
     made = {key.name: fingerprint(image.pixels) for key, (image, _) in reading.usable.items()}
     return {name: found for name, found in made.items() if found is not None}
+
+
+def fingerprinted(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = None) -> pd.DataFrame:
+    """The cases of a cohort with the fingerprints of all their pictures, each of which is read once.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    jobs : int
+        Threads.
+    progress : callable, optional
+
+    Returns
+    -------
+    DataFrame
+        As the cases of a feature table; a picture that cannot be read has no fingerprint.
+    """
+    sources = list(dict.fromkeys(picture.image for case in cohort.cases for picture in case.pictures.values()))
+    found = dict(zip(sources, in_threads(_print_of, sources, jobs, progress, "fingerprints"), strict=True))
+    prints = {case.case_id: {key.name: found[of.image] for key, of in case.pictures.items()} for case in cohort.cases}
+    there = {case_id: {name: one for name, one in of.items() if one is not None} for case_id, of in prints.items()}
+    return cohort.case_frame().join(print_frame(there))
+
+
+def _print_of(source: ImageSource) -> Fingerprint | None:
+    try:
+        return fingerprint(source.read().pixels)
+    except CaseError:
+        return None
 
 
 def tie_lines(ties: Sequence[Tie]) -> Iterator[str]:

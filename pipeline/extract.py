@@ -295,7 +295,10 @@ class _Extraction:
             absent = [f for f in _missing_pictures(case, self.keys) if (case.case_id, f.picture) not in refused]
             found = list(dict.fromkeys([*absent, *self.found[case.case_id]]))
             found += self._unexplained(case, found)
-            listed += sorted(_told_once(found), key=self._order) + others.get(case.case_id, [])
+            told = [
+                f for f in _told_once(found) if f.code != "mask.missing" or (case.case_id, f.picture) not in refused
+            ]
+            listed += sorted(told, key=self._order) + others.get(case.case_id, [])
         return listed
 
     def _order(self, failure: Failure) -> tuple[int, tuple[str, int], str, str]:

@@ -16,6 +16,7 @@ from ..models.result import TABLE, Result
 from .audit import AUDIT_FILE
 from .inputs import file_sha256
 from .lock import NAME as LOCK
+from .mask_study import DRAWN, spread_choice
 from .study import Study
 
 RECORD = "run.json"
@@ -28,12 +29,12 @@ OUTPUTS = (
 PATTERNS = (f"{TABLE}*.parquet", "model/nomogram_*.csv")
 """The same, where their number is not known."""
 STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
-KEPT = {"masks", "stability", STORE, SHARDS, INPUTS}
+KEPT = {"masks", "stability", DRAWN, STORE, SHARDS, INPUTS}
 """What a new run in the folder finds and leaves there."""
 
 
 def require_claimable(study: Study, *, replace: bool = False) -> list[str]:
-    """What an earlier run in the study's folder was made from otherwise: its set of features.
+    """What an earlier run in the study's folder was made from otherwise: its sets of masks and features.
 
     Raises
     ------
@@ -99,6 +100,9 @@ def stored_study(folder: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = read_record(folder)["study"]
         values["cohort"] = {"reader": values["cohort"]["reader"], **values["cohort"]["settings"]}
+        values["masks"] = spread_choice(values["masks"]) if values.get("masks") else None
+        arms = values.get("mask_arms") or {}
+        values["mask_arms"] = {name: arm and spread_choice(arm) for name, arm in arms.items()}
     except (KeyError, TypeError) as error:
         raise StudyError(f"{folder / RECORD}: not the record of a run: {error!r} is missing") from None
     return values | {"output": str(folder)}
@@ -114,10 +118,15 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def changed_from(study: Study, stored: Mapping[str, Any]) -> list[str]:
-    """Which of cohort and features differ between a study and a stored one."""
+    """Which of cohort, masks and features differ between a study and a stored one."""
     asked = study.model_dump(mode="json")
     cohort = {"reader": study.cohort.reader, **asked["cohort"]["settings"]}
-    pairs = {"cohort": (cohort, stored["cohort"]), "set of features": (asked["features"], stored["features"])}
+    masks = None if asked["masks"] is None else spread_choice(asked["masks"])
+    pairs = {
+        "cohort": (cohort, stored["cohort"]),
+        "set of masks": (masks, stored.get("masks")),
+        "set of features": (asked["features"], stored["features"]),
+    }
     return [name for name, (now, then) in pairs.items() if now != then]
 
 

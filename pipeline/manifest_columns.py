@@ -94,7 +94,8 @@ def find_columns(
     Raises
     ------
     CohortError
-        If a needed or named column is absent (with the nearest there is) or two mean one label.
+        If a needed or named column is absent (with the nearest there is) or two mean one label. A table may do
+        without masks, but not have a column that is nearly one of them.
     """
     taken: dict[str, str] = {}
     for name in labels:
@@ -107,7 +108,7 @@ def find_columns(
     roles = _match(ROLES, free)
     if "image_type" not in roles and "label" in map(plain_name, free):
         roles |= _match({"mask_label": ("label",)}, free)  # pyradiomics' own spelling: Image, Mask, Label
-    _require(roles, ("image_path", "mask_path"), columns, where)
+    _require(roles, ("image_path", "mask_path") if _states_masks(roles, columns) else ("image_path",), columns, where)
     free = [name for name in free if name not in roles.values()]
     if clinical is None:
         chosen = known_clinical(free)
@@ -219,6 +220,12 @@ def _named(name: str, columns: Sequence[str], where: str) -> str:
         advice = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(columns)}"
         raise CohortError(f"{where}: no column {name!r}; {advice}")
     return name
+
+
+def _states_masks(roles: Mapping[str, str], columns: Sequence[str]) -> bool:
+    """Whether the table means to name masks; one without any column of that kind leaves them to a drawer."""
+    others = [name for name in columns if name not in roles.values()]
+    return any(role.startswith("mask_") for role in roles) or nearest("mask_path", others) is not None
 
 
 def _require(roles: Mapping[str, str], needed: Sequence[str], columns: Sequence[str], where: str) -> None:

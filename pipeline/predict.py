@@ -25,6 +25,7 @@ from .extract import FeatureSettings, extract
 from .folder import STORE
 from .lock import NAME as LOCK
 from .lock import hold, require_held
+from .mask_study import DRAWN
 from .means import Means
 from .progress import shown_progress
 from .store import Store
@@ -73,7 +74,7 @@ def predict(
     BundleError
         If the weights are not those of the training.
     """
-    found = {path.name for path in folder.iterdir()} - {STORE} if folder.is_dir() else set()
+    found = {path.name for path in folder.iterdir()} - {STORE, DRAWN} if folder.is_dir() else set()
     others = {name for name in found if not name.startswith((LOCK, UNFINISHED))}
     if others and "predictions.csv" not in others:
         raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")

@@ -45,6 +45,7 @@ from .gallery import gather_crops
 from .inputs import InputLog, picture_hashes
 from .ledger import count_opening
 from .lock import hold, require_held
+from .mask_study import Masked, masked, masked_before
 from .means import Effort, Engine, Means
 from .progress import LOG, shown_progress
 from .store import Store
@@ -65,6 +66,8 @@ class Run:
         Labels as stated, by case id.
     external : dict
         Which bundle is judged here; empty for a run that evaluates models of its own.
+    masks : Masked, optional
+        Who drew the cohort's masks.
     """
 
     study: Study
@@ -76,6 +79,7 @@ class Run:
     commands: list[str] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     external: dict[str, Any] = field(default_factory=dict)
+    masks: Masked | None = None
 
     @classmethod
     def start(cls, study: Study, *, replace: bool = False, external: Mapping[str, Any] | None = None) -> Run:
@@ -98,12 +102,16 @@ class Run:
             is writing there.
         """
         folder = study.output
-        if require_claimable(study, replace=replace):
-            LOG.info("%s: the set of features changed; what it does not touch is taken from the last run", folder)
+        if changed := require_claimable(study, replace=replace):
+            what = " and the ".join(changed)
+            LOG.info("%s: the %s changed; what it does not touch is taken from the last run", folder, what)
         cohort = read_cohort(study)
         hold(folder)
         clear(folder)
-        run = cls(study, cohort, cohort.labels(), commands=[_command()], external=dict(external or {}))
+        masks = masked(study, cohort)
+        run = cls(
+            study, masks.cohort, cohort.labels(), commands=[_command()], external=dict(external or {}), masks=masks
+        )
         run.write_record()
         return run
 
@@ -129,7 +137,8 @@ class Run:
             require_claimable(study)
         labels = read_text_csv(folder / "labels.csv").set_index("case_id").rename_axis(None)
         table = FeatureTable.load(folder)
-        run = cls(study, read_cohort(study), labels.astype(object).mask(labels == "", None), table)
+        masks = masked_before(study, read_cohort(study), folder, record)
+        run = cls(study, masks.cohort, labels.astype(object).mask(labels == "", None), table, masks=masks)
         run.commands = [*record["commands"], _command()]
         run.times_s = record["times_s"]
         run.result = stored_result(folder, study, stored, run.labels)
@@ -221,11 +230,13 @@ class Run:
         """The result with what only the pipeline knows."""
         table, study = self._need_table(), self.study
         shown = shown_cases(result, study.report)
+        of_masks = self.masks or Masked(self.cohort, self.cohort)
         return replace(
             result,
-            cohort=self._cohort_facts(),
+            tables={**result.tables, **of_masks.compared(study.jobs, study.evaluation.seed)},
+            cohort=self.cohort.facts(),
             crops=gather_crops(self.cohort, shown, study.features.mask_rules),
-            provenance=result.provenance | {"versions": versions(), "extraction": table.provenance},
+            provenance=result.provenance | of_masks.facts() | {"versions": versions(), "extraction": table.provenance},
         )
 
     def audit(self, *, thorough: bool = False) -> pd.DataFrame:
@@ -294,6 +305,7 @@ class Run:
             "external": self.external,
             "versions": versions(),
             "counts": self._counts(),
+            "masks": {} if self.masks is None else self.masks.record(folder),
             "times_s": {name: round(value, 2) for name, value in self.times_s.items()},
             "effort": asdict(self.effort),
             "extraction": {} if self.table is None else self.table.provenance,
@@ -309,10 +321,6 @@ class Run:
             return {"cases": len(self.cohort.cases)} | dict(self.cohort.counts)
         counts = dict(self.table.provenance.get("counts", {"cases": len(self.table.values)}))
         return counts | {"features": self.table.values.shape[1]} | dict(self.cohort.counts)
-
-    def _cohort_facts(self) -> dict[str, Any]:
-        notes = [{"code": note.code, "text": note.text, "count": note.count} for note in self.cohort.notes]
-        return {"name": self.cohort.name, "counts": dict(self.cohort.counts), "notes": notes}
 
     def _performance(self) -> list[dict[str, Any]]:
         """What the evaluation promised, for the bundle: every arm, as the arm is the bundle's to choose."""

@@ -24,6 +24,8 @@ from .cohort import Cohort
 from .duplicates import mask_training
 from .extract import count
 from .folder import SHARDS, stored_study
+from .mask_folder import RECORD_FILE
+from .mask_study import DRAWN, MaskChoice
 from .run import Run
 from .study import Study, parse_study
 
@@ -130,8 +132,23 @@ def merged(cohort: Cohort, tables: Mapping[Shard, FeatureTable]) -> FeatureTable
 
 
 def shard_study(study: Study, shard: Shard) -> Study:
-    """The study of one shard: the same, in a folder of its own."""
-    return study.model_copy(update={"output": study.output / SHARDS / shard.folder})
+    """The study of one shard: the same, in a folder of its own, with masks that are there already.
+
+    Raises
+    ------
+    StudyError
+        If masks are still to be drawn: every shard would draw those of all.
+    """
+    update: dict[str, Any] = {"output": study.output / SHARDS / shard.folder}
+    if study.masks is not None and study.masks.source is not None and study.masks.lay() is None:
+        place = study.masks.place(study.masks.drawer(), study.output / DRAWN)
+        if not (place / RECORD_FILE).is_file():
+            raise StudyError(
+                f"{place}: shards read masks that are drawn; draw them first, with `cemrad masks draw` and the same "
+                "study and output folder"
+            )
+        update["masks"] = MaskChoice(pictures=study.masks.pictures, folder=place.resolve())
+    return study.model_copy(update=update)
 
 
 def _parts(folder: Path) -> dict[Shard, Path]:
@@ -156,8 +173,10 @@ def _one_study(folder: Path, parts: Mapping[Shard, Path]) -> Study:
     stored = {shard: stored_study(path) for shard, path in parts.items()}
     first = next(iter(stored.values()))
     for shard, study in stored.items():
-        if any(study[key] != first[key] for key in ("cohort", "features")):
-            raise StudyError(f"shard {shard.folder}: made from another cohort or set of features than the first")
+        if any(study[key] != first[key] for key in ("cohort", "masks", "features")):
+            raise StudyError(
+                f"shard {shard.folder}: made from another cohort or set of features or masks than the first"
+            )
     return parse_study(first | {"output": str(folder)}, where=str(folder))
 
 

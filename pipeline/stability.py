@@ -23,6 +23,7 @@ from .cohort import Cohort
 from .doctor import versions
 from .extract import FeatureSettings, extract
 from .lock import hold
+from .mask_study import masked
 from .means import Effort, Means
 from .progress import shown_progress
 from .run import exit_code, tell_effort
@@ -100,7 +101,8 @@ def measure_stability(
     """
     _require_own(folder)
     drawn = _parsed(perturbations or (() if second else DEFAULT))
-    cohort, other = read_cohort(study), None if second is None else read_cohort(second)
+    cohort = masked(study, read_cohort(study)).cohort
+    other = None if second is None else masked(second, read_cohort(second)).cohort
     hold(folder)
     effort = Effort()
     with shown_progress() as progress:

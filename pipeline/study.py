@@ -20,10 +20,11 @@ from ..reports.page import ReportSettings
 from .cohort import Cohort
 from .cohorts import SHELF as COHORTS
 from .extract import FeatureSettings
+from .mask_study import MaskChoice, gather_choice
 from .workers import Limits
 
 MAX_STUDY_BYTES = 1_000_000
-_PATH_KEYS = ("path", "root", "parameter_file", "replicates")
+_PATH_KEYS = ("path", "root", "parameter_file", "replicates", "folder")
 
 
 def usable_cores() -> int:
@@ -60,6 +61,7 @@ class Study(Settings):
         schema_version: 1
         name: my-study
         cohort: {reader: manifest, path: cases.csv}
+        masks: {source: unet, path: runs/segmenter}
         features: {families: {radiomics: {preset: cem-2d}, deep: {network: resnet18, weights: imagenet}}}
         endpoints: [malignancy, er, ki67>=20, {target: molecular_subtype, cutoff: 20}]
         output: runs/my-study
@@ -68,6 +70,13 @@ class Study(Settings):
     schema_version: Literal[1]
     name: str = Field(default="study", min_length=1, max_length=200)
     cohort: CohortChoice = CohortChoice()
+    masks: MaskChoice | None = Field(default=None, description="who draws masks; without it, those that readers drew")
+    mask_arms: dict[str, MaskChoice | None] = Field(
+        default_factory=dict, description="sets of masks that `cemrad masks compare` holds side by side"
+    )
+    mask_training: dict[str, Any] = Field(
+        default_factory=dict, description="what `cemrad masks train` learns from, and how"
+    )
     features: FeatureSettings = FeatureSettings()
     endpoints: tuple[str | dict[str, Any], ...] = ("malignancy",)
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -76,6 +85,15 @@ class Study(Settings):
     output: Path = Path("runs/study")
     jobs: int = Field(default_factory=usable_cores, ge=1, description="worker processes; as many as usable cores")
     limits: Limits = Limits()
+
+    @field_validator("mask_training")
+    @classmethod
+    def _trainable(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values:
+            from .mask_training import MaskTrainingSettings  # torch takes seconds to import
+
+            parse_settings(MaskTrainingSettings, values, where="mask_training")
+        return values
 
 
 def parse_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
@@ -111,6 +129,10 @@ def parse_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
     part = COHORTS.take(reader)
     parse_settings(part.Settings, own, where=f"{where}: cohort")
     raw["cohort"] = {"reader": reader, "settings": own}
+    if "masks" in raw:
+        raw["masks"] = gather_choice(raw["masks"])
+    if isinstance(raw.get("mask_arms"), dict):
+        raw["mask_arms"] = {name: gather_choice(arm) for name, arm in raw["mask_arms"].items()}
     return parse_settings(Study, raw, where=where)
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -33,6 +32,7 @@ from torch import Tensor, nn
 
 from ..case import PictureKey
 from ..crop import lesion_crop, lesion_side_px
+from ..device import Device, choose_device, reproducible
 from ..errors import ImageError, StudyError
 from ..failure import Failure
 from ..family import FamilyRow, FeatureFamily, Unit
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     size: int | None = Field(default=None, ge=32, le=1024, description="input rows and columns; None: the weights' own")
     composite: bool = Field(default=True, description="LE and RC of a view also as one colour image")
     batch: int = Field(default=8, ge=1, le=1024, description="images at a time; part of what the numbers depend on")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="bfloat16 is faster where the processor has it; its error is measured and bounded",
@@ -98,7 +98,7 @@ class Family(FeatureFamily):
         self.settings = settings
         self.batch = settings.batch
         self.rules = rules
-        self.device = _device(settings.device)
+        self.device = choose_device(settings.device)
         self.network, self.weights = load_network(
             settings.network,
             settings.weights,
@@ -156,7 +156,7 @@ class Family(FeatureFamily):
             for reading, names, row in zip(readings, asked, rows, strict=True)
             for item in self._inputs(reading, names, row)
         )
-        with _reproducible():
+        with reproducible():
             while batch := list(islice(inputs, self.settings.batch)):
                 outputs, told = self._forward_somewhere(torch.stack([item.channels for _, item in batch]))
                 for (row, item), output in zip(batch, outputs, strict=True):
@@ -236,7 +236,7 @@ class Family(FeatureFamily):
 
     def _width(self) -> int:
         try:
-            with _reproducible():
+            with reproducible():
                 return int(self._run(torch.zeros(1, 3, *self.size), "float32").shape[1])
         except (AssertionError, RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())[:300]
@@ -255,7 +255,7 @@ class Family(FeatureFamily):
         if self.settings.precision == "float32":
             return 0.0
         noise = torch.rand(self.settings.batch, 3, *self.size, generator=torch.Generator().manual_seed(0))
-        with _reproducible():
+        with reproducible():
             exact, fast = (self._run(noise - 0.5, precision) for precision in ("float32", self.settings.precision))
         error = float(np.linalg.norm(fast - exact) / np.linalg.norm(exact))
         if not error <= MOST_PRECISION_ERROR:
@@ -319,22 +319,3 @@ def _composite_keys(pictures: Sequence[PictureKey]) -> list[PictureKey]:
 
 def _pair(composite: PictureKey) -> tuple[PictureKey, PictureKey]:
     return PictureKey("LE", composite.view), PictureKey("RC", composite.view)
-
-
-def _device(wanted: str) -> torch.device:
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise StudyError("device: cuda was asked for and there is none; use device: auto or cpu")
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """One CPU thread and fixed algorithms: sums in one order, whatever runs beside."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_num_threads(n_threads)

@@ -1,4 +1,4 @@
-"""Networks that are trained here. None yet: segmenters come with automatic masks."""
+"""Networks that are trained here."""
 
 from ...features.shelf import Shelf
 

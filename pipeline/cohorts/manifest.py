@@ -325,7 +325,8 @@ class _Reader:
             text = "lesions that some rows state with a side and others without: two cases each; state the side in all"
             yield Note("manifest.laterality_blank", text, len(half_sided), half_sided)
         if self.unmasked:
-            yield Note("manifest.no_mask", "pictures without a mask", len(self.unmasked), tuple(self.unmasked))
+            absent = "" if "mask_path" in self.columns.roles else ", as the table has no column mask_path"
+            yield Note("manifest.no_mask", f"pictures without a mask{absent}", len(self.unmasked), tuple(self.unmasked))
         if self.graded:
             text = "lesions whose rows state different findings; the most severe wins"
             yield Note("label.severity", text, len(self.graded), tuple(self.graded))
