@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from cemrad.features.errors import CaseError, StudyError
 from cemrad.features.image import Image
+from cemrad.features.registration import Shift
 from cemrad.features.settings import parse_settings
 from cemrad.pipeline.cohorts import phantom
-from cemrad.pipeline.drawer import View
-from cemrad.pipeline.masks import SHELF
+from cemrad.pipeline.drawer import Drawing, Region, View
+from cemrad.pipeline.masks import SHELF, enhancement
 from cemrad.pipeline.masks.enhancement import Drawer, Settings
 
 
@@ -199,3 +200,17 @@ def test_rules_of_acceptance(scene):
 
 def test_provenance_is_plain():
     assert Drawer(Settings()).provenance()["settings"]["arms"] == "own"
+
+
+def test_candidates_that_the_other_picture_does_not_show_are_left_out(monkeypatch):
+    labels = np.zeros((60, 60), dtype=np.int32)
+    labels[:5, :4], labels[20:30, 30:40] = 1, 2
+    regions = (Region(1, 20, 0.2, False, "not sure"), Region(2, 100, 0.9, True))
+    monkeypatch.setattr(Drawer, "_own", lambda *_: Drawing(labels, regions))
+    monkeypatch.setattr(enhancement, "register", lambda *_: Shift(0, 5, "stated", 1.0))
+    pair = {name: Image(np.zeros((60, 60))) for name in ("LE", "RC")}
+    made = Drawer(Settings(arms="rc_to_le")).draw(View("A", "P", "CC", "L", pair))["LE"]
+    assert [(one.number, one.area_px, one.score) for one in made.regions] == [(1, 100, 0.9)]
+    assert (made.labels[20:30, 25:35] == 1).all()
+    assert np.count_nonzero(made.labels) == 100
+    assert "1 candidates on RC fall outside of LE" in made.notes[-1]

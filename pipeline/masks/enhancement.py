@@ -15,7 +15,7 @@ from scipy import ndimage
 from ...features.breast import find_breast
 from ...features.errors import CaseError, ImageError, MaskError
 from ...features.image import Image
-from ...features.registration import Shift, Towards, carry, outside_share, register
+from ...features.registration import Towards, carry, outside_share, register
 from ...features.settings import Settings as BaseSettings
 from ..drawer import Drawing, Region, View
 from ..enhancement_candidates import Candidate, candidates, distinct, grown_from, grown_within
@@ -110,8 +110,19 @@ class Drawer:
         labels = np.zeros(shape, dtype=np.int32)
         if drawn.mask.any():
             carry(drawn.mask, shift, shape, towards)
-        regions = tuple(_carry_region(region, drawn, shift, labels, towards) for region in drawn.regions)
-        return Drawing(labels, regions, drawn_on=source, shift=shift, notes=drawn.notes)
+        regions: list[Region] = []
+        for region in drawn.regions:
+            part = drawn.labels == region.number
+            if outside_share(part, shift, shape, towards) > 0.5:
+                continue
+            carried = carry(part, shift, shape, towards)
+            number = len(regions) + 1
+            labels[carried] = number
+            regions.append(replace(region, number=number, area_px=int(np.count_nonzero(carried))))
+        notes = list(drawn.notes)
+        if lost := len(drawn.regions) - len(regions):
+            notes.append(f"{lost} candidates on {source} fall outside of {target} and were left out")
+        return Drawing(labels, tuple(regions), drawn_on=source, shift=shift, notes=tuple(notes))
 
     def _drawing(self, found: list[Candidate], ground: Ground, notes: list[str], *, chosen: bool) -> Drawing:
         """The candidates at full size, numbered from the best, and which of them are accepted."""
@@ -158,16 +169,6 @@ def _require_inside(image: Image, box: tuple[int, int, int, int] | None, point: 
             raise MaskError("seed.outside", f"the box {box} is empty or does not lie on {size}")
     if point is not None and not (0 <= point[0] <= rows - 1 and 0 <= point[1] <= columns - 1):
         raise MaskError("seed.outside", f"the point {point} does not lie on {size}")
-
-
-def _carry_region(region: Region, drawn: Drawing, shift: Shift, labels: NDArray[np.int32], towards: Towards) -> Region:
-    """Write a region into the labels of the other picture; what lies outside of it there is not accepted."""
-    part = drawn.labels == region.number
-    if outside_share(part, shift, labels.shape, towards) > 0.5:
-        return replace(region, area_px=0, accepted=False, reason="it falls outside of the picture it is carried to")
-    carried = carry(part, shift, labels.shape, towards)
-    labels[carried] = region.number
-    return replace(region, area_px=int(np.count_nonzero(carried)))
 
 
 def _full_size(candidate: Candidate, ground: Ground) -> NDArray[np.bool_]:
