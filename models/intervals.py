@@ -57,9 +57,9 @@ def cv_auc(held: HeldOut) -> Estimate:
     """AUC over pairs of one fold, averaged over folds by their pairs and over repeats.
 
     Scores of two models are never compared with each other. The variance is that of the sum of
-    each patient's influence, times Nadeau and Bengio's factor, with a t quantile. Of a perfect AUC, which
-    leaves no variance, it is Wilson's interval on the patients of the rarer class; that of another never
-    ends short of it, as an error cannot make an AUC surer.
+    each patient's influence, times Nadeau and Bengio's factor, with a t quantile. Of a perfect AUC, and where
+    the predictions of a fold are all alike, which leaves no variance, it is Wilson's interval on the patients of the
+    rarer class; that of another never ends short of a perfect one's, as an error cannot make an AUC surer.
     """
     found = influence(held)
     if found is None:
@@ -71,10 +71,10 @@ def cv_auc(held: HeldOut) -> Estimate:
         return no_interval(area)
     perfect = not NOTHING < area < 1 - NOTHING  # no pair contradicts another: no variance
     persons, t = held.freedom + 1, quantile(held.freedom)
-    if perfect:
-        area = float(round(area))
-        return Estimate(area, *wilson(area, persons, t), WILSON)
     half = _half_width(parts, held, held.inflation)
+    if perfect or half < NOTHING:  # or each fold's predictions are all alike
+        area = float(round(area)) if perfect else area
+        return Estimate(area, *wilson(area, persons, t), WILSON)
     low, high = min(area - half, wilson(1.0, persons, t)[0]), max(area + half, wilson(0.0, persons, t)[1])
     method = f"{judged(held)}; patient-clustered DeLong variance, {factor_words(held)}t; to the end of a perfect one"
     return Estimate(area, max(0.0, low), min(1.0, high), method)
