@@ -67,7 +67,8 @@ def audit_lightly(of: Audited) -> dict[str, pd.DataFrame]:
     known = confounder_columns(of.table, drawing_columns(of.cohort, of.study.features.mask_rules))
     plans = of.plans()
     found = audit_result(of.table, plans, of.study.evaluation, known, of.result)
-    found |= {"audit": pd.concat([audit_frame(unseen_masks(of)), found["audit"]], ignore_index=True)}
+    if rows := unseen_masks(of):
+        found |= {"audit": pd.concat([audit_frame(rows), found["audit"]], ignore_index=True)}
     _tell(found["audit"])
     return found
 

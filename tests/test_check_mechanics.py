@@ -241,6 +241,6 @@ def test_the_verb_check_takes_the_rules_of_the_study(study_file):
 
 
 def test_the_verb_masks_counts_what_it_wrote(study_file):
-    done = CliRunner().invoke(app, ["masks", str(study_file)])
+    done = CliRunner().invoke(app, ["masks", "write", str(study_file)])
     assert done.exit_code == 0
     assert "1 masks, 1 pictures without one, 0 failures" in done.output

@@ -14,6 +14,7 @@ from cemrad.pipeline.contour import Region
 from cemrad.pipeline.masks import SHELF
 from cemrad.pipeline.masks.drawn import DrawnMask
 from cemrad.pipeline.masks.label_image import LabelImage
+from cemrad.pipeline.masks.transferred import TransferredMask
 from cemrad.pipeline.masks.via import ViaMask, parse_region, read_via
 
 IMAGE = Image(np.zeros((32, 40), np.uint8))
@@ -38,7 +39,9 @@ def _code(source, image=IMAGE):
 
 def test_every_mask_source_names_its_class():
     readers = {name: part.SOURCE for name in SHELF.names() if hasattr(part := SHELF.take(name), "SOURCE")}
-    assert readers == {"drawn": DrawnMask, "label_image": LabelImage, "via": ViaMask}
+    assert readers == {
+        "drawn": DrawnMask, "label_image": LabelImage, "transferred": TransferredMask, "via": ViaMask,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".nrrd", ".nii", ".nii.gz", ".mha"])
