@@ -10,6 +10,7 @@ be allowed in so many words; ``tls://`` with certificates of your own is the way
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import multiprocessing
@@ -197,6 +198,7 @@ def open_cluster(address: str, limits: Limits, *, accept_no_auth: bool = False) 
         return
     require_safe(address, accept_no_auth=accept_no_auth)
     security = distributed.Security(require_encryption=True) if address.startswith("tls:") else None
+    gc.collect()  # a client that failed before must not end while this one starts: distributed would wait for itself
     try:
         client = distributed.Client(address, security=security, set_as_default=False, timeout=20)
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
