@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..features.breast import BreastRegion, find_breast
+from ..features.case import Picture
 from ..features.image import Image
 from ..features.mask import Mask
+from ..features.overlap import MIN_IOU
 from ..models.segmenter import Segmenter
 from ..models.segmenter_frame import Grey, frame_of
-from ..models.segmenter_regions import Labels, describe_candidates, find_candidates
+from ..models.segmenter_regions import describe_candidates, find_candidates
 from .cohort import Cohort
 from .mask_samples import Subject, own_input, read_partner
-
-HIT = 0.1
-"""Smallest IoU with the reader's mask that makes a candidate a lesion; one that lies in it by half is a lesion too, as
-a part of a lesion is no false positive."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What was drawn on one picture.
-
-    Parameters
-    ----------
-    labels : ndarray of int32, shape (rows, columns)
-    rows : list of dict
-        Features of each candidate.
-    hits : list of bool
-        Which of them the reader drew as well; empty where there is no reader's mask.
-    """
-
-    labels: Labels
-    rows: list[dict[str, float]]
-    hits: list[bool]
 
 
 def draw_map(
@@ -72,35 +51,40 @@ def draw_map(
     return frame.paste(mean), (note,) if note else ()
 
 
-def candidates_of(made: Segmenter, cohort: Cohort, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Candidates]]:
-    """Candidates of one network on pictures of a cohort, compared with the reader's masks."""
+def candidates_of(
+    made: Segmenter, cohort: Cohort, subjects: Sequence[Subject]
+) -> Iterator[tuple[list[dict[str, float]], list[bool]]]:
+    """Candidates of one network on pictures of a cohort: their features, and which of them a reader drew as well.
+
+    A lesion is what a reader's masks of the picture overlap with an IoU of at least
+    :data:`~cemrad.features.overlap.MIN_IOU`, or what lies in them by half: a part of a lesion is no false positive.
+    """
     cases = {case.case_id: case for case in cohort.cases}
     for subject in subjects:
         case = cases[subject.case_id]
-        image = case.pictures[subject.key].image.read()
-        reader = _reader_mask(cohort, subject, image)
+        picture = case.pictures[subject.key]
+        image = picture.image.read()
+        reader = _reader_mask(cohort, subject.patient_id, picture, image)
         region = find_breast(image, case.laterality, subject.key.view)
         partner = read_partner(case, subject.key) if made.settings.channels == "pair" else None
-        le_first = subject.key.image_type == "LE"
-        found, _ = draw_map([made], image, region, partner, le_first=le_first)
+        found, _ = draw_map([made], image, region, partner, le_first=subject.key.image_type == "LE")
         labels = find_candidates(found, region, made.settings.threshold, made.settings.min_share)
         rows = describe_candidates(image, region, found, labels)
-        yield subject, Candidates(labels, rows, [_is_hit(labels == n + 1, reader) for n in range(len(rows))])
+        yield rows, [_is_hit(labels == n + 1, reader) for n in range(len(rows))]
 
 
-def _reader_mask(cohort: Cohort, subject: Subject, image: Image) -> Mask:
+def _reader_mask(cohort: Cohort, patient_id: str, shown: Picture, image: Image) -> Mask:
     """All lesions that a reader drew on this picture."""
     mask = np.zeros(image.shape, dtype=bool)
-    source = next(case for case in cohort.cases if case.case_id == subject.case_id).pictures[subject.key].image
     for case in cohort.cases:
-        if case.patient_id != subject.patient_id:
+        if case.patient_id != patient_id:
             continue
         for picture in case.pictures.values():
-            if picture.mask is not None and picture.image == source:
+            if picture.mask is not None and picture.image == shown.image:
                 mask |= picture.mask.read(image)
     return mask
 
 
 def _is_hit(candidate: Mask, reader: Mask) -> bool:
     both = int(np.count_nonzero(candidate & reader))
-    return both >= HIT * int(np.count_nonzero(candidate | reader)) or both >= 0.5 * int(np.count_nonzero(candidate))
+    return both >= MIN_IOU * int(np.count_nonzero(candidate | reader)) or both >= 0.5 * int(np.count_nonzero(candidate))

@@ -333,10 +333,10 @@ def _rejector(
     rows: list[dict[str, float]] = []
     hits: list[bool] = []
     owners: list[str] = []
-    for person, (_, found) in zip(persons, candidates_of(made, cohort, stop), strict=True):
-        rows += found.rows
-        hits += found.hits
-        owners += [person] * len(found.rows)
+    for person, (found, hit) in zip(persons, candidates_of(made, cohort, stop), strict=True):
+        rows += found
+        hits += hit
+        owners += [person] * len(found)
     return fit_rejector(rows, hits, owners, settings.rejection, settings.training.seed)
 
 
