@@ -71,7 +71,7 @@ class Picture:
         """
         image = self.image.read()
         if self.mask is None:
-            raise MaskError("mask.missing", "no mask was drawn on this picture")
+            raise MaskError("mask.missing", "no mask was drawn on this picture; draw one, or let masks: do so")
         return image, require_usable(self.mask.read(image), rules)
 
 

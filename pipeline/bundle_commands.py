@@ -28,6 +28,7 @@ def predict(
     from ..models.bundle import Bundle
     from .mask_study import DRAWN, with_masks
     from .predict import predict as predict_cases
+    from .predict import require_own
     from .run import exit_code
     from .source import open_source
     from .study import read_cohort
@@ -35,6 +36,7 @@ def predict(
     loaded = Bundle.load(bundle)
     study = open_source(source, tuple(assign or ()), jobs=jobs)
     folder = output or Path("runs/predictions")
+    require_own(folder)  # before masks are drawn into it
     cohort = with_masks(read_cohort(study), study.masks, folder / DRAWN, study.jobs).cohort
     predictions, table = predict_cases(loaded, cohort, folder, jobs=study.jobs, limits=study.limits, weights=weights)
     if loaded.phantom:

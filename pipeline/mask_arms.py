@@ -7,7 +7,7 @@ from ..models.mask_comparison import MANUAL
 from ..models.result import Result
 from .cohort import Cohort
 from .mask_candidates import folder_arm
-from .mask_experiment import MaskArm, mask_experiment
+from .mask_experiment import MaskArm, mask_experiment, require_own
 from .mask_study import DRAWN, MaskChoice, draw_masks
 from .study import Study, read_cohort
 
@@ -36,6 +36,7 @@ def compare_masks(study: Study) -> Result:
             "mask_arms: name at least one set of masks beside the manual ones, for example "
             "mask_arms: {classic: {source: enhancement}}"
         )
+    require_own(study.output)  # before masks are drawn into it
     cohort = read_cohort(study)
     arms: dict[str, MaskArm] = {MANUAL: MaskArm(cohort)}
     for name, choice in others.items():

@@ -92,7 +92,7 @@ def mask_experiment(
     StudyError
         As :func:`run_mask_experiment`, or if the folder holds other things.
     """
-    _require_own(output)
+    require_own(output)
     hold(output)
     effort = Effort()
     with shown_progress() as progress:
@@ -315,8 +315,8 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n")
 
 
-def _require_own(folder: Path) -> None:
-    """Refuse a folder with other things in it; what an interrupted experiment left is its store and its masks."""
+def require_own(folder: Path) -> None:
+    """Refuse, with StudyError, a folder of other things; what an interrupted experiment left is its store and masks."""
     others = {path.name for path in folder.iterdir()} - {"store", ".lock", DRAWN} if folder.is_dir() else set()
     if others and not (folder / "mask_overlap.csv").is_file():
         raise StudyError(f"{folder}: not empty and not of an earlier mask experiment; choose another output folder")

@@ -21,13 +21,14 @@ from .mask_folder import MaskFolder, fingerprint_of, plain
 from .mask_overlap import mask_facts, overlap_table
 from .masks import SHELF
 from .progress import LOG, Report, shown_progress
+from .seeds import read_seeds
 
 if TYPE_CHECKING:
     from .study import Study
 
 DRAWN = "drawn_masks"
 """Folder of a run's own automatic masks, in its output."""
-_OWN = ("source", "pictures", "folder", "settings")
+_OWN = ("source", "pictures", "folder", "seeds", "settings")
 
 
 class MaskChoice(Settings):
@@ -40,6 +41,7 @@ class MaskChoice(Settings):
         default="missing", description="those on which the cohort states no mask, or all"
     )
     folder: Path | None = Field(default=None, description="where they are drawn; drawn_masks in the output without it")
+    seeds: Path | None = Field(default=None, description="a table of points and boxes in the lesions, for enhancement")
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -48,6 +50,8 @@ class MaskChoice(Settings):
             raise ValueError(f"name a source ({', '.join(drawers())}), or the folder of masks drawn before")
         if self.source is None and self.settings:
             raise ValueError(f"{', '.join(self.settings)}: keys of a drawer, and no source is named")
+        if self.seeds is not None and not getattr(SHELF.take(self.source or "drawn"), "TAKES_SEEDS", False):
+            raise ValueError(f"{self.source or 'a folder'} takes no seeds; enhancement does")
         if self.source is not None:
             self.drawer_settings()
         return self
@@ -241,12 +245,14 @@ def draw_masks(
     if cohort.table is not None:
         raise StudyError("masks: this cohort brings a table of features and has no pictures to draw on")
     drawer = choice.drawer()
+    hints = read_seeds(choice.seeds, cohort) if choice.seeds else None
     place = choice.place(drawer, folder, name)
     with shown_progress() as progress:
         report: Report = progress
         made = draw_cohort(
             cohort, drawer, place,
-            pictures=choice.pictures, jobs=jobs, progress=report, force=force, source=choice.source,
+            pictures=choice.pictures, jobs=jobs, progress=report, force=force, hints=hints,
+            source=choice.source,
         )  # fmt: skip
     states = [row.state for row in made.rows.values()]
     LOG.info(

@@ -74,6 +74,9 @@ def draw(
     source: Source,
     output: Output = None,
     drawer: Annotated[str | None, typer.Option("--with", help="enhancement or unet, if the study does not say")] = None,
+    seeds: Annotated[
+        Path | None, typer.Option(help="a table of points or boxes in the lesions, one line per case and picture")
+    ] = None,
     all_pictures: Annotated[
         bool, typer.Option("--all/--missing", help="on every picture, or where the cohort states no mask")
     ] = False,
@@ -87,6 +90,7 @@ def draw(
 
     given = [*(assign or ())]
     given += [f"masks.source={drawer}"] * (drawer is not None) + ["masks.pictures=all"] * all_pictures
+    given += [f"masks.seeds={seeds.resolve()}"] * (seeds is not None)
     study = _study(source, given, jobs=jobs, output=output)
     if study.masks is None or study.masks.source is None:
         raise StudyError("who draws? name it with --with enhancement or --with unet, or under masks: in the study")

@@ -74,10 +74,7 @@ def predict(
     BundleError
         If the weights are not those of the training.
     """
-    found = {path.name for path in folder.iterdir()} - {STORE, DRAWN} if folder.is_dir() else set()
-    others = {name for name in found if not name.startswith((LOCK, UNFINISHED))}
-    if others and "predictions.csv" not in others:
-        raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
+    require_own(folder)
     if cohort.table is None and "families" not in bundle.record.get("table", {}):
         raise StudyError("the bundle was trained on a table of features; name such a table here, not images")
     settings = parse_settings(FeatureSettings, extraction_of(bundle, weights), where="bundle: extraction")
@@ -105,6 +102,14 @@ def predict(
     (folder / "predictions_by_class.csv").unlink(missing_ok=True)  # of an earlier bundle
     write_whole(folder, writers)
     return predictions, table
+
+
+def require_own(folder: Path) -> None:
+    """Refuse, with StudyError, a folder that holds anything but earlier predictions, or the masks drawn for them."""
+    found = {path.name for path in folder.iterdir()} - {STORE, DRAWN} if folder.is_dir() else set()
+    others = {name for name in found if not name.startswith((LOCK, UNFINISHED))}
+    if others and "predictions.csv" not in others:
+        raise StudyError(f"{folder}: not empty and not of earlier predictions; choose another output folder")
 
 
 def by_unit(predictions: pd.DataFrame, aggregate: Aggregate = "max") -> pd.DataFrame:

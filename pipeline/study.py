@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,8 @@ from .mask_study import MaskChoice, gather_choice
 from .workers import Limits
 
 MAX_STUDY_BYTES = 1_000_000
-_PATH_KEYS = ("path", "root", "parameter_file", "replicates", "folder")
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,59}").fullmatch
+_PATH_KEYS = ("path", "root", "parameter_file", "replicates", "folder", "seeds")
 
 
 def usable_cores() -> int:
@@ -85,6 +87,15 @@ class Study(Settings):
     output: Path = Path("runs/study")
     jobs: int = Field(default_factory=usable_cores, ge=1, description="worker processes; as many as usable cores")
     limits: Limits = Limits()
+
+    @field_validator("mask_arms")
+    @classmethod
+    def _names_of_folders(cls, arms: dict[str, Any]) -> dict[str, Any]:
+        """Each arm is drawn into a folder of its name."""
+        for name in arms:
+            if not _ARM_NAME(name):
+                raise ValueError(f"{name!r}: letters, digits, blanks and _ . + - after a letter or digit, at most 60")
+        return arms
 
     @field_validator("mask_training")
     @classmethod

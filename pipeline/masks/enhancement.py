@@ -24,6 +24,9 @@ from ..enhancement_ground import Ground, level
 VERSION = 1
 """Raised with every change of what is drawn."""
 
+TAKES_SEEDS = True
+"""It goes by the points and boxes of a user."""
+
 _PAIR = ("LE", "RC")
 _SOURCES = {"rc_to_le": "RC", "le_to_rc": "LE"}
 
