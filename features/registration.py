@@ -19,6 +19,7 @@ Towards = Literal["LE", "RC"]
 Field = NDArray[np.float32]
 
 MIN_DICE = 0.95  # of two contours after the shift: less, and one is no copy of the other
+MOST_APART_PX = 5.0  # in rows or columns: contours and tissue that lie farther apart contradict each other
 MIN_QUALITY = 0.22  # correlation of the textures: two patients' pictures of one view and side stay below
 _WORK_PX = 512  # longest side of the copies that are compared
 _FINE_PX, _COARSE_PX = 1.5, 6.0  # the texture compared lies between these two Gaussian widths
@@ -53,10 +54,10 @@ class Shift:
 def register(le: Image, rc: Image, le_mask: Mask | None = None, rc_mask: Mask | None = None) -> Shift:
     """Find the translation between the low-energy and the recombined picture of one view.
 
-    Where both masks are given and one is a copy of the other, their offset is the shift: that of the reader's
-    contours, who may have copied them without moving them. Otherwise the texture of the two breasts (a band-pass of
-    the grey values, clipped, without the frame of the picture) is registered by phase correlation as in
-    :func:`skimage.registration.phase_cross_correlation`, to a tenth of a pixel of copies at most 512 pixels long.
+    Where both masks are given and one is a copy of the other, their offset is the shift, unless the texture says
+    otherwise: a reader may have copied a contour without moving it. Without such masks the texture of the two breasts
+    (a band-pass of the grey values, clipped, without the frame of the picture) is registered by phase correlation as
+    in :func:`skimage.registration.phase_cross_correlation`, to a tenth of a pixel of copies at most 512 pixels long.
     The pictures may differ in size, grey scale and part shown, but not in scale.
 
     Parameters
@@ -73,12 +74,35 @@ def register(le: Image, rc: Image, le_mask: Mask | None = None, rc_mask: Mask | 
     ------
     ImageError
         ``breast.not_found``; ``registration.size`` where the pictures differ in scale; ``registration.poor`` where
-        their textures do not match, as those of two patients or views, or their chest walls are on two sides.
+        their textures do not match, as those of two patients or views, or their chest walls are on two sides;
+        ``registration.contours`` where contours and texture match and their shifts are more than 5 px apart.
     """
     if le_mask is not None and rc_mask is not None and le_mask.any() and rc_mask.any():
         by_contours = _contour_shift(le_mask, rc_mask)
         if by_contours.quality >= MIN_DICE:
-            return by_contours
+            return _uncontradicted(by_contours, le, rc)
+    return _texture_shift(le, rc)
+
+
+def _uncontradicted(by_contours: Shift, le: Image, rc: Image) -> Shift:
+    """The shift of the contours; refused where the tissue is known to lie elsewhere."""
+    try:
+        tissue = _texture_shift(le, rc)
+    except ImageError:  # nothing is known of the tissue
+        return by_contours
+    apart = max(abs(by_contours.rows_px - tissue.rows_px), abs(by_contours.columns_px - tissue.columns_px))
+    if apart > MOST_APART_PX:
+        raise ImageError(
+            "registration.contours",
+            f"the contours lie {by_contours.rows_px:g} rows and {by_contours.columns_px:g} columns apart, the tissue "
+            f"{tissue.rows_px:g} and {tissue.columns_px:g}; one contour seems to be a copy that was not moved: draw it "
+            "again, or leave the masks out to go by the tissue",
+        )
+    return by_contours
+
+
+def _texture_shift(le: Image, rc: Image) -> Shift:
+    """The shift of the tissue, by phase correlation."""
     _require_same_spacing(le, rc)
     block = -(-max(*le.shape, *rc.shape) // _WORK_PX)
     low, high = (_texture(image, name, block) for image, name in ((le, "low-energy"), (rc, "recombined")))

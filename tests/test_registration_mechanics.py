@@ -29,6 +29,18 @@ def test_matching_contours_give_their_offset():
     assert register(le, rc, le_mask, rc_mask) == Shift(-4, 5, "contours", 1.0)
 
 
+def test_a_contour_that_was_copied_unmoved_is_refused():
+    _, le, rc = view()
+    low, high = images(le, rc)
+    mask, there = le.mask.read(low), register(low, high)
+    copied = np.zeros(high.shape, bool)
+    rows, columns = np.nonzero(mask)
+    copied[rows + round(there.rows_px) + 9, columns + round(there.columns_px)] = True
+    with pytest.raises(ImageError, match="seems to be a copy that was not moved") as caught:
+        register(low, high, mask, copied)
+    assert caught.value.code == "registration.contours"
+
+
 def test_contours_that_do_not_match_are_not_used():
     _, le, rc = view()
     low, high = images(le, rc)
