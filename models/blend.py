@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features.errors import BundleError, UnknownPartError
+from .explain import against, interactions
 from .learner import Array, Fitted, probability
 from .learners import SHELF as LEARNERS
 from .metrics import youden_threshold
@@ -70,11 +71,33 @@ class Blend:
     def explain(self, x: Array) -> tuple[Array, Array]:
         """SHAP values: Shapley's of the models within the blend, spread over each model's own.
 
-        A model's share of the blend is exact, over all orders in which models join; it is spread in proportion to the
-        SHAP values of the model's features (the rescale rule of Chen et al. 2022, doi 10.1038/s41467-022-31384-3).
+        Where log odds are added up, these are each model's own times its weight, and exact. Else a model's share of
+        the blend is exact, over all orders in which models join; it is spread in proportion to the SHAP values of the
+        model's features (the rescale rule of Chen et al. 2022, doi 10.1038/s41467-022-31384-3).
         """
-        own = [part.explain(block) for part, block in self._each(x)]
+        return self._shared([part.explain(block) for part, block in self._each(x)])
+
+    def explain_against(self, x: Array, background: Array) -> tuple[Array, Array]:
+        """As :meth:`explain`, from interventional values of each model that has such."""
+        known = zip(self._each(x), self._each(background), strict=True)
+        return self._shared([against(part, block, behind) for (part, block), (_, behind) in known])
+
+    def interactions(self, x: Array) -> Array | None:
+        """Each model's own, times its weight, and 0 between models; None unless log odds are added up."""
+        if self.kind != "linear":
+            return None
+        own = [interactions(part, block) for part, block in self._each(x)]
+        whole, ends = np.zeros((len(x), x.shape[1], x.shape[1])), np.cumsum(self.sizes)
+        for values, size, end, weight in zip(own, self.sizes, ends, self.weights, strict=True):
+            if values is None:
+                return None
+            whole[:, end - size : end, end - size : end] = weight * values
+        return whole
+
+    def _shared(self, own: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
         base = np.column_stack([start for _, start in own])
+        if self.kind == "linear":
+            return np.hstack([w * values for w, (values, _) in zip(self.weights, own, strict=True)]), self.join(base)
         reached = base + np.column_stack([values.sum(axis=1) for values, _ in own])
         shares = self._shares(base, reached)
         spread = [

@@ -1,4 +1,4 @@
-"""What the explained arm leans on: its features, its blocks, its pictures, and how steadily."""
+"""What the explained arm leans on: its features, and in how many folds they were chosen."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from markupsafe import Markup
 from ...models.result import Result
 from ..explanation import Explanation
 from ..facts import Facts
-from ..figures import N_HUES, share_bar, swarm, swarm_axis
+from ..figures import N_HUES, swarm, swarm_axis
 from ..template import fill
 
 TITLE = "Explanation (SHAP)"
@@ -15,13 +15,13 @@ ORDER = 40
 
 
 def render(facts: Facts, result: Result) -> Markup:
-    """A beeswarm per endpoint with the features' steadiness, and the shares of blocks and pictures."""
+    """A beeswarm per endpoint, and which kind of SHAP values it shows."""
     figures = {
         endpoint.key: _figures(endpoint.explanation)
         for endpoint in facts.endpoints
         if endpoint.explanation is not None and endpoint.explanation.ranking
     }
-    return fill("shap_ranking.html.j2", facts=facts, figures=figures, n_hues=N_HUES, share_bar=share_bar)
+    return fill("shap_ranking.html.j2", facts=facts, figures=figures, n_hues=N_HUES)
 
 
 def _figures(explanation: Explanation) -> dict[str, Any]:
