@@ -20,7 +20,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK
@@ -30,6 +30,13 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 from .errors import ImageError, StudyError
 from .native.engine import Problem, listed
 from .parameters import naming_only
+
+MOST_LOCAL_CELLS = 8_000_000
+"""Cells of all texture matrices of a local map: some 3 s; 7,812 px of a GLCM with 32 grey levels."""
+_BATCH_CELLS = 2_000_000
+_MATRICES_PER_ANGLE = ("glcm", "glrlm")
+_EIGENVALUES = 4
+"""How many times as long MCC takes, which needs those of every matrix."""
 
 
 class ReferenceEngine:
@@ -87,6 +94,87 @@ class ReferenceEngine:
         return {name: value for name, value in found.items() if math.isfinite(value)}, problems
 
 
+class LocalMap(NamedTuple):
+    """A feature's value in the neighbourhood of each pixel of a region.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, columns)
+        NaN outside the region.
+    top, left : int
+        Place of its first pixel in the image.
+    """
+
+    values: NDArray[np.float64]
+    top: int
+    left: int
+
+
+def local_map(
+    parameters: Mapping[str, Any],
+    feature: str,
+    pixels: NDArray[Any],
+    mask: NDArray[np.bool_],
+    spacing: tuple[float, float],
+    *,
+    max_bins: int,
+    radius_px: int = 2,
+) -> LocalMap:
+    """A feature computed in a square around each pixel of a region, as far as the square lies in the region.
+
+    Filters see the whole image, and grey levels are those of the whole region, as in the extraction. First-order and
+    texture features only. Where the square holds too little for the feature, its value is NaN.
+
+    Parameters
+    ----------
+    parameters, max_bins
+        As of :class:`ReferenceEngine`.
+    feature : str
+        ``original_glcm_Contrast``.
+    pixels, mask, spacing
+        As of :meth:`ReferenceEngine.measure`.
+    radius_px : int
+        The square has ``2 radius_px + 1`` rows and columns.
+
+    Raises
+    ------
+    ImageError
+        ``local.none`` where there can be no such map, ``local.too_large`` where it would take long,
+        ``radiomics.refused`` where pyradiomics refuses.
+    """
+    filtered, kind, name = feature.split("_", 2)
+    asked = _only(parameters, filtered, kind, name)
+    label = int(asked["setting"].get("label", 1))
+    asked["voxelSetting"] = {"kernelRadius": radius_px, "maskedKernel": True, "initValue": math.nan}
+    image = as_sitk(pixels.astype(np.float64), spacing)
+    labelled = as_sitk(mask.astype(np.uint32) * np.uint32(label), spacing)
+    try:
+        with _quiet():
+            given = _LocalExtractor(asked, max_bins, filtered, kind).execute(image, labelled, voxelBased=True)
+    except (ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError) as error:
+        if isinstance(error, ImageError):
+            raise
+        reason = f"pyradiomics refuses this region: {' '.join(str(error).split())}"
+        raise ImageError("radiomics.refused", reason) from None
+    if feature not in given:
+        raise ImageError("local.none", f"{feature} cannot be computed around single pixels of this region")
+    column, row = image.TransformPhysicalPointToIndex(given[feature].GetOrigin()[:2])
+    return LocalMap(SimpleITK.GetArrayFromImage(given[feature])[0].astype(np.float64), row, column)
+
+
+def _only(parameters: Mapping[str, Any], filtered: str, kind: str, name: str) -> dict[str, Any]:
+    """Parameters that ask for one feature of one filtered image, everything else as it was."""
+    if kind.startswith("shape"):
+        raise ImageError("local.none", "a shape is of the whole outline: it has no value around single pixels")
+    setting = dict(parameters.get("setting") or {})
+    if setting.get("resampledPixelSpacing"):
+        raise ImageError("local.none", "the extraction resamples, so that its pixels are not those of the picture")
+    first = filtered.split("-")[0]
+    images = parameters.get("imageType") or {"Original": {}}
+    own = {key: value for key, value in images.items() if key.lower().removesuffix("2d") == first}
+    return {"imageType": own, "featureClass": {kind: [name]}, "setting": setting}
+
+
 def as_sitk(pixels: NDArray[Any], spacing: tuple[float, float]) -> Any:
     """A 2-D SimpleITK image; `spacing` is rows, columns, as in DICOM, and SimpleITK wants x, y."""
     image = SimpleITK.GetImageFromArray(pixels)
@@ -109,6 +197,28 @@ class _Extractor(RadiomicsFeatureExtractor):  # type: ignore[misc]
             return {}
         found: dict[str, Any] = super().computeFeatures(image, mask, imageTypeName, **kwargs)
         return found
+
+
+class _LocalExtractor(_Extractor):
+    """One class of features of one filtered image, around each pixel."""
+
+    def __init__(self, parameters: dict[str, Any], max_bins: int, filtered: str, kind: str) -> None:
+        super().__init__(parameters, max_bins)
+        self.filtered, self.kind = filtered, kind
+
+    def computeFeatures(self, image: Any, mask: Any, imageTypeName: str, **kwargs: Any) -> dict[str, Any]:  # noqa: N802
+        """Maps of the wanted image, as one slice of a volume: pyradiomics has no local first-order values in 2-D."""
+        if imageTypeName != self.filtered:
+            return {}
+        n_px = int(np.count_nonzero(SimpleITK.GetArrayViewFromImage(mask)))
+        n_bins = max(1, _count_bins(image, mask, kwargs))
+        cells = n_bins * (n_bins if self.kind in _MATRICES_PER_ANGLE else (2 * kwargs["kernelRadius"] + 1) ** 2)
+        if n_px * cells * (_EIGENVALUES if self.enabledFeatures == {"glcm": ["MCC"]} else 1) > MOST_LOCAL_CELLS:
+            reason = f"{n_px} px with {n_bins} grey levels: more than a local {self.kind} map is computed of"
+            raise ImageError("local.too_large", reason)
+        batch = max(1, _BATCH_CELLS // cells)
+        own = kwargs | {"force2D": True, "force2Ddimension": 0, "voxelBatch": batch}
+        return super().computeFeatures(SimpleITK.JoinSeries(image), SimpleITK.JoinSeries(mask), imageTypeName, **own)
 
 
 def _count_bins(image: Any, mask: Any, kwargs: dict[str, Any]) -> int:

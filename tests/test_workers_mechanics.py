@@ -317,10 +317,10 @@ def test_e19_a_gpu_without_memory_gives_way_to_the_cpu_and_every_picture_says_so
     family = SHELF.take("deep").Family
     plain = family._run
 
-    def full(self, batch, precision, device=None):
+    def full(self, batch, precision, device=None, **how):
         if device is None:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return plain(self, batch, precision, device)
+        return plain(self, batch, precision, device, **how)
 
     monkeypatch.setattr(family, "_run", full)
     table = extract(cohort, deep(device="cpu"))

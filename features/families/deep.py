@@ -31,7 +31,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..case import PictureKey
-from ..crop import lesion_crop, lesion_side_px
+from ..crop import Crop, lesion_crop, lesion_side_px
 from ..device import Device, choose_device, reproducible
 from ..errors import ImageError, StudyError
 from ..failure import Failure
@@ -69,10 +69,11 @@ class Settings(BaseSettings):
 
 
 class Input(NamedTuple):
-    """One image for the network: channels x rows x columns, scaled to 0..1."""
+    """One image for the network: channels x rows x columns, scaled to 0..1, and the crops that it was made from."""
 
     picture: str
     channels: Tensor
+    crops: Mapping[PictureKey, Crop]
 
 
 class Family(FeatureFamily):
@@ -154,7 +155,7 @@ class Family(FeatureFamily):
         inputs = (
             (row, item)
             for reading, names, row in zip(readings, asked, rows, strict=True)
-            for item in self._inputs(reading, names, row)
+            for item in self.inputs(reading, names, row)
         )
         with reproducible():
             while batch := list(islice(inputs, self.settings.batch)):
@@ -172,7 +173,8 @@ class Family(FeatureFamily):
             reason = f"{int((~finite).sum())} of {len(names)} outputs of the network are not finite"
             row.failures.append(Failure(row.case_id, NAME, "feature.nonfinite", reason, picture))
 
-    def _inputs(self, reading: Reading, wanted: Collection[str], row: FamilyRow) -> Iterator[Input]:
+    def inputs(self, reading: Reading, wanted: Collection[str], row: FamilyRow) -> Iterator[Input]:
+        """What the network is shown of the wanted units of a case; failures go to `row`."""
         scaled: dict[PictureKey, _Scaled] = {}
         for key, (image, mask) in reading.usable.items():
             try:
@@ -182,7 +184,8 @@ class Family(FeatureFamily):
                 continue
             if key.name in wanted:
                 side = lesion_side_px(mask, self.settings.margin)
-                yield Input(key.name, self._channel(scaled[key], side).expand(3, -1, -1))
+                crop = self._crop(scaled[key], side)
+                yield Input(key.name, self._channel(scaled[key], crop).expand(3, -1, -1), {key: crop})
         if self.settings.composite:
             yield from self._composites(reading, wanted, scaled, row)
 
@@ -201,11 +204,35 @@ class Family(FeatureFamily):
                 row.failures.append(Failure(reading.case_id, NAME, "pair.failed", reason, key.name))
                 continue
             side = max(lesion_side_px(usable[one].mask, self.settings.margin) for one in pair)
-            low_energy, recombined = (self._channel(usable[one], side) for one in pair)
-            yield Input(key.name, torch.cat([low_energy, recombined, (low_energy + recombined) / 2]))
+            crops = {one: self._crop(usable[one], side) for one in pair}
+            low_energy, recombined = (self._channel(usable[one], crops[one]) for one in pair)
+            yield Input(key.name, torch.cat([low_energy, recombined, (low_energy + recombined) / 2]), crops)
 
-    def _channel(self, picture: _Scaled, side_px: int) -> Tensor:
-        crop = lesion_crop(picture.image, picture.mask, self.settings.margin, side_px)
+    def pooled(self, images: Tensor) -> NDArray[np.float64]:
+        """Features of at most ``batch`` :meth:`inputs`, shape (n, features), run as :meth:`measure` runs them."""
+        with reproducible():
+            return self._forward(images)
+
+    def activations(self, images: Tensor) -> NDArray[np.float64]:
+        """What the network holds of images before it pools, run as :meth:`measure` runs it.
+
+        Parameters
+        ----------
+        images : Tensor, shape (n, 3, rows, columns)
+            Channels of at most ``batch`` :meth:`inputs`.
+
+        Returns
+        -------
+        ndarray
+            Shape (n, channels, rows, columns) for a network of convolutions; others have other shapes.
+        """
+        with reproducible():
+            return self._forward(images, head=False)
+
+    def _crop(self, picture: _Scaled, side_px: int) -> Crop:
+        return lesion_crop(picture.image, picture.mask, self.settings.margin, side_px)
+
+    def _channel(self, picture: _Scaled, crop: Crop) -> Tensor:
         pixels = torch.from_numpy(_scaled(crop.pixels, *picture.grey_range))[None, None]
         return nn.functional.interpolate(pixels, self.size, mode="bilinear", antialias=True)[0]
 
@@ -218,20 +245,22 @@ class Family(FeatureFamily):
         reason = "the GPU had no memory left: computed on the CPU, whose last digits differ; use a smaller deep.batch"
         return self._forward(images, torch.device("cpu")), [("device.memory", reason)]
 
-    def _forward(self, images: Tensor, device: torch.device | None = None) -> NDArray[np.float64]:
+    def _forward(self, images: Tensor, device: torch.device | None = None, *, head: bool = True) -> NDArray[np.float64]:
         """Pooled features of images, shape (images, features), from batches that are always full."""
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.weights.mean, self.weights.std))
         padding = torch.zeros(self.settings.batch - len(images), *images.shape[1:])
         batch = torch.cat([(images - mean) / std, padding]).contiguous(memory_format=torch.channels_last)
-        return self._run(batch, self.settings.precision, device)[: len(images)]
+        return self._run(batch, self.settings.precision, device, head=head)[: len(images)]
 
-    def _run(self, batch: Tensor, precision: str, device: torch.device | None = None) -> NDArray[np.float64]:
+    def _run(
+        self, batch: Tensor, precision: str, device: torch.device | None = None, *, head: bool = True
+    ) -> NDArray[np.float64]:
         device = device or self.device
         network = self.network.to(device)
         moved = batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            output = network(moved)
-        features: NDArray[np.float64] = output.flatten(1).float().cpu().numpy().astype(np.float64)
+            output = network(moved).flatten(1) if head else network.forward_features(moved)  # type: ignore[operator]
+        features: NDArray[np.float64] = output.float().cpu().numpy().astype(np.float64)
         return features
 
     def _width(self) -> int:

@@ -196,7 +196,7 @@ class Family(FeatureFamily):
 
     def _picture(self, image: Image, mask: Mask, name: str) -> tuple[dict[str, float], list[tuple[str, str]]]:
         require_varied_region(image, mask)
-        spacing = _spacing(image, self.settings.units)
+        spacing = spacing_of(image, self.settings.units)
         self._require_kept(image, mask, spacing)
         values, problems = self._engine.measure(image.pixels, mask, spacing)
         if self.settings.engine == "verify" and self._reference is not self._engine and self._is_sampled(name):
@@ -260,7 +260,8 @@ def require_equal(values: dict[str, float], expected: dict[str, float], name: st
         )
 
 
-def _spacing(image: Image, units: str) -> tuple[float, float]:
+def spacing_of(image: Image, units: str) -> tuple[float, float]:
+    """Of rows and columns as the features take it; raises ImageError where millimetres were asked for in vain."""
     if units == "px":
         return 1.0, 1.0
     if image.spacing_mm is None:
