@@ -16,12 +16,13 @@ from .rows import Rows
 
 
 class OutOfFold(NamedTuple):
-    """Log odds of the training cases that an inner fold held out, their truth, fold and persons, shape (n,) each."""
+    """Log odds of the training cases that inner folds held out, with their truth, fold, persons and ids; shape (n,)."""
 
     margin: Array
     truth: Ints
     fold: Ints
     persons: tuple[str, ...]
+    case_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

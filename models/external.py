@@ -222,7 +222,7 @@ def _on_new_persons(
 
 def _outcome(model: BundledModel, arm: str, x: np.ndarray[Any, np.dtype[np.float64]]) -> ArmOutcome:
     no_cases = np.empty(0, dtype=np.int64)
-    nothing = OutOfFold(np.empty(0), no_cases, no_cases, ())
+    nothing = OutOfFold(np.empty(0), no_cases, no_cases, (), ())
     fitted = FittedArm(
         arm, model.features, model.fitted, model.threshold,
         thresholds={name: model.thresholds.get(name, np.nan) for name in THRESHOLDS},

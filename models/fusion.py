@@ -248,7 +248,7 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
     number = np.zeros(len(truth), dtype=np.int64)
     for at, fold in enumerate(side.folds):
         number[fold.at] = at
-    persons = tuple(side.rows.persons[i] for i in np.flatnonzero(known))
+    persons, ids = (tuple(names[i] for i in np.flatnonzero(known)) for names in (side.rows.persons, side.rows.case_ids))
     return FittedArm(
         arm=arm,
         features=features,
@@ -258,7 +258,7 @@ def _fit_arm(arm: str, parts: Sequence[_Part], side: _Side) -> FittedArm:
         params=params,
         inner_loss=float(log_loss(truth[known], joined[known])),
         persons=frozenset(side.rows.persons),
-        out_of_fold=OutOfFold(joined[known], truth[known], number[known], persons),
+        out_of_fold=OutOfFold(joined[known], truth[known], number[known], persons, ids),
         harmoniser=side.harmoniser.only(features) if side.harmoniser else None,
     )
 

@@ -150,7 +150,7 @@ def _moved(item: Judged, kind: str, settings: EvaluationSettings) -> tuple[Bundl
     least = min(len({p for p, y in zip(rows.persons, rows.y, strict=True) if y == value}) for value in (0, 1))
     if least < FEW:
         LOG.warning("recalibrate: endpoint %s: %d patients of a class, below %d: unsure", model.endpoint, least, FEW)
-    predicted = OutOfFold(item.outcome.margin, rows.y, np.zeros_like(rows.y), rows.persons)
+    predicted = OutOfFold(item.outcome.margin, rows.y, np.zeros_like(rows.y), rows.persons, rows.case_ids)
     before = stated_calibration(
         predicted, "the new site, before", settings.scoring.n_bootstrap, seed_of(settings.seed, model.endpoint)
     )

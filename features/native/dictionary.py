@@ -39,7 +39,8 @@ class Entry(NamedTuple):
     """One feature, or one filter (``kind`` is ``filter``).
 
     ``compliance`` is ``conform``, ``not in IBSI``, ``deviates: how``, or ``ibsi: what the preset ibsi corrects``.
-    ``unit``: ``grey`` of the filtered picture, ``level`` a bin's number, ``length`` in pixels or mm.
+    ``unit``: ``grey`` of the filtered picture, ``level`` a bin's number, ``length`` in pixels or mm. ``meaning`` is the
+    definition, ``plain`` the same for a reader who looks at pictures.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Entry(NamedTuple):
     unit: str
     compliance: str
     meaning: str
+    plain: str
 
     @property
     def depends_on_origin(self) -> bool:
