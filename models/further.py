@@ -1,4 +1,4 @@
-"""Further tables of a result: calibration, decision curves, reclassification and subgroups of the same predictions."""
+"""Further tables of a result: curves, calibration, net benefit, reclassification, subgroups of the same predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import calibration, decision, reclassification, subgroups
+from . import calibration, decision, operating_curves, reclassification, subgroups
 from .folds import seed_of
 from .heldout import HeldOut
 from .intervals import bootstrap_weights
@@ -25,6 +25,8 @@ COLUMNS = {
     "decision_curve": decision.COLUMNS,
     "reclassification": reclassification.COLUMNS,
     "subgroups": subgroups.COLUMNS,
+    "roc_curve": operating_curves.ROC_COLUMNS,
+    "precision_recall_curve": operating_curves.PRECISION_RECALL_COLUMNS,
 }
 """Of each table."""
 
@@ -54,8 +56,8 @@ def further_tables(
 ) -> dict[str, pd.DataFrame]:
     """Tables by name, with the columns of :data:`COLUMNS`; those that the settings leave out are absent.
 
-    Calibration and decision curves are made at every level where there are probabilities, reclassification and
-    subgroups at the level at which an endpoint is read first.
+    Calibration and decision curves are made at every level where there are probabilities, the others at the level at
+    which an endpoint is read first.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def further_tables(
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS if name in settings.further}
     if "calibration" in rows:
         rows["calibration_curve"] = []
+    if "curves" in settings.further:
+        rows |= {"roc_curve": [], "precision_recall_curve": []}
     for name, part in predictions.groupby("endpoint", sort=False):
         endpoint = str(name)
         for level in LEVELS:
@@ -85,6 +89,8 @@ def further_tables(
                 rows["decision_curve"] += _decide(found, settings)
             if "reclassification" in rows and main:
                 rows["reclassification"] += _reclassify(found)
+            if "curves" in settings.further and main:
+                _draw(found, rows["roc_curve"], rows["precision_recall_curve"])
             if "subgroups" in rows and main:
                 rows["subgroups"] += _adjusted(list(_divide(found, groups, settings.subgroup_patients)))
     return {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in COLUMNS if name in rows}
@@ -119,6 +125,13 @@ def _decide(found: _Level, settings: ScoringSettings) -> Rows:
     for arm, held in found.held.items():
         for row in decision.curve_rows(arm, held, thresholds, found.weights):
             yield found.key | row | counts(held)
+
+
+def _draw(found: _Level, roc: list[dict[str, Any]], precision_recall: list[dict[str, Any]]) -> None:
+    for arm, held in found.held.items():
+        key = found.key | {"arm": arm} | counts(held)
+        roc += [key | row for row in operating_curves.roc_rows(held, found.weights)]
+        precision_recall += [key | row for row in operating_curves.precision_recall_rows(held, found.weights)]
 
 
 def _reclassify(found: _Level) -> Rows:

@@ -140,6 +140,8 @@ def _performance(endpoint: EndpointFacts) -> Iterator[str]:
 def _limits(facts: Facts) -> Iterator[str]:
     yield "## Limits"
     yield ""
+    for caveat in facts.caveats:
+        yield f"- **{escape(caveat)}**"
     if facts.random_weights:
         yield "- **Random weights: deep features carry no learned knowledge.**"
     if facts.phantom:

@@ -7,10 +7,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from ...models.result import Result
+from ...models.scoring import ScoringSettings
 from ..endpoints import EndpointFacts
 from ..facts import Facts
 from ..further import arms_of, records, rows_of, shown_arm
-from ..plots import forest_axis, forest_row
+from ..plots import forest_axis, forest_row, forest_whole
 from ..template import fill
 
 TITLE = "Subgroups"
@@ -26,13 +27,22 @@ def render(facts: Facts, result: Result) -> Markup:
             first = shown_arm(endpoint, arms_of(rows))
             order = [first, *(arm for arm in arms_of(rows) if arm != first)]
             shown[endpoint.key] = [_shown(endpoint, arm, rows[rows["arm"] == arm]) for arm in order]
-    return fill("subgroups.html.j2", facts=facts, shown=shown, axis=forest_axis())
+    scoring = result.provenance.get("evaluation", {}).get("scoring", {})
+    return fill(
+        "subgroups.html.j2",
+        facts=facts,
+        shown=shown,
+        axis=forest_axis(),
+        least=scoring.get("subgroup_patients", ScoringSettings().subgroup_patients),
+    )
 
 
 def _shown(endpoint: EndpointFacts, arm: str, rows: pd.DataFrame) -> dict[str, Any]:
     main = endpoint.main
-    whole = main.arms[arm]["auc"].estimate if main and "auc" in main.arms.get(arm, {}) else float("nan")
+    auc = main.arms.get(arm, {}).get("auc") if main else None
     chance = main.chance_of(arm) if main else 0.5
+    whole = auc.estimate if auc else math.nan
+    diamond = forest_whole(auc.estimate, auc.low, auc.high, chance) if auc and auc.estimable else None
     n = max(int(rows.groupby("column")["n"].sum().max()), 1)
     columns: dict[str, dict[str, Any]] = {}
     for row in records(rows):
@@ -43,4 +53,11 @@ def _shown(endpoint: EndpointFacts, arm: str, rows: pd.DataFrame) -> dict[str, A
         column["groups"].append({"row": row, "bar": bar})
         if math.isfinite(row.p_interaction):
             column["tested"] = row
-    return {"arm": arm, "columns": columns, "n_tests": int(rows["n_tests"].iloc[0])}
+    return {
+        "arm": arm,
+        "columns": columns,
+        "n_tests": int(rows["n_tests"].iloc[0]),
+        "whole": main,
+        "estimates": main.arms.get(arm, {}) if main else {},
+        "diamond": diamond,
+    }
