@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .cells import unguard, write_csv
 from .errors import TableError
 from .failure import COLUMNS as FAILURE_COLUMNS
 from .failure import failures_frame
@@ -115,9 +116,9 @@ class FeatureTable:
         values, cases = (frame.rename_axis("case_id") for frame in (self.values, self.cases))
         text = json.dumps(self.provenance, indent=2, sort_keys=True) + "\n"
         writers: dict[str, Writer] = {
-            "features.csv": lambda path: values.to_csv(path, lineterminator="\n"),
-            "cases.csv": lambda path: cases.to_csv(path, lineterminator="\n"),
-            "failures.csv": lambda path: self.failures.to_csv(path, index=False, lineterminator="\n"),
+            "features.csv": partial(write_csv, values, index=True),
+            "cases.csv": partial(write_csv, cases, index=True),
+            "failures.csv": partial(write_csv, self.failures),
             "table.json": lambda path: path.write_text(text, encoding="utf-8"),
             "features.parquet": partial(write_parquet, values),
         }
@@ -166,6 +167,6 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read_text_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """A CSV with every cell as the text that stands in it: ``007``, ``NA`` and ``1e5`` stay themselves."""
+    """A CSV with every cell as the text that was written: ``007``, ``NA`` and ``1e5`` stay themselves."""
     frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
-    return frame
+    return frame.map(unguard).rename(columns=unguard)

@@ -14,10 +14,12 @@ from pydantic import Field, field_validator
 
 from ..features.errors import EvaluationError
 from ..features.table import FeatureTable
+from .account import Seen, join_accounts, take_accounts
 from .arm import possible_arms
+from .clusters import cluster_table
 from .dealing import deal_endpoints
 from .design import Design, lay_out, resolve_endpoints
-from .explain import explain
+from .explain import Perturbation, background_of, explain
 from .folds import Split, seed_of
 from .further import further_tables
 from .fusion import FusionSettings, fit_arms
@@ -27,11 +29,13 @@ from .outcome import ArmOutcome, Job, long_tables, params_row
 from .outer import OuterSettings
 from .parallel import Progress, in_threads
 from .persons import require_unseen, tell_ties
+from .ranking import selection_table
 from .replicates import FOLD_COLUMNS, Replicates, fold_counts, required, stability_table
 from .result import (
     ARMS,
     EXCLUSION_COLUMNS,
     Result,
+    explained_arm,
     known_arm,
 )
 from .rows import out_of_bounds
@@ -58,12 +62,24 @@ class EvaluationSettings(FusionSettings):
     learning_curve: LearningCurveSettings | None = Field(
         default=None, description="the AUC by the number of training persons; {} makes one"
     )
+    explain_arm: str = Field(
+        default="fused", description="the arm that is told most of; the nearest where it is missing"
+    )
+    shap: Perturbation = Field(
+        default="path_dependent", description="what stands for a feature that is not known; interventional: up to 100 "
+        "cases of the training side",
+    )  # fmt: skip
     audit: bool = Field(default=True, description="the cheap checks of the leak audit, and the confounder panel")
 
     @field_validator("arms")
     @classmethod
     def _arms_exist(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(known_arm, arms))
+
+    @field_validator("explain_arm")
+    @classmethod
+    def _arm_exists(cls, arm: str) -> str:
+        return known_arm(arm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +89,7 @@ class FoldOutcome:
     `refused` are arms that could not be fitted, with the reason, and `passed` the cases held out that were predicted
     as they are, since their site was not among those that features are harmonised for.
     `stable` counts the columns that replicates of the training side leave, by family; empty without replicates.
+    `accounts` are the tables of :mod:`~cemrad.models.accounts` for the arm that is told most of.
     """
 
     job: Job
@@ -80,6 +97,7 @@ class FoldOutcome:
     refused: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
     stable: Sequence[Mapping[str, object]] = ()
+    accounts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def evaluate(
@@ -158,6 +176,13 @@ def evaluate(
     tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
     tables |= measure_classes(designs, predictions, arms, settings.scoring, settings.seed, problems)
     tables |= _tables(outcomes, settings, again)
+    tables |= join_accounts(o.accounts for o in outcomes if o.accounts)
+    told = {
+        str(name): explained_arm(part["arm"].unique(), settings.explain_arm) or ""
+        for name, part in long.chosen.groupby("endpoint", sort=False)
+    }
+    tables |= {"clusters": cluster_table(table.values, long.chosen, told)}
+    tables |= {"selection": selection_table(long.chosen, [(design.name, design.rows) for design in designs])}
     tables |= {"same_person": same_person, "sample_size": survey(offers_of(designs, arms), settings.sample_size)}
     curve = settings.learning_curve
     tables |= learning_curve(
@@ -204,7 +229,13 @@ def evaluate(
     )
 
 
-def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOutcome:
+def run_fold(
+    job: Job,
+    arms: Sequence[str],
+    settings: FusionSettings,
+    explain_arm: str = "",
+    shap: Perturbation = "path_dependent",
+) -> FoldOutcome:
     """Fit every arm on the training side of one fold, then predict and explain the cases held out.
 
     Parameters
@@ -212,6 +243,10 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
     job : Job
     arms : sequence of str
     settings : FusionSettings
+    explain_arm : str
+        The arm to take accounts of, or the nearest that could be fitted; none without it.
+    shap : {"path_dependent", "interventional"}
+        Kind of the SHAP values, of learners that have both.
     """
     rows = job.design.rows
     fit, held = job.split.sides(job.repeat, job.fold)
@@ -231,11 +266,14 @@ def run_fold(job: Job, arms: Sequence[str], settings: FusionSettings) -> FoldOut
             refused[arm] = str(error)
             continue
         values = model.inputs(new)
-        outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values))
+        background = background_of(model.inputs(train), seed) if shap == "interventional" else None
+        outcomes[arm] = ArmOutcome(model, held, margin, values, *explain(model.model, values, background))
     harmonisers = [part.fitted.harmoniser for part in outcomes.values() if part.fitted.harmoniser]
     flags = [item.passed(new.sites) for item in harmonisers]
     passed = np.flatnonzero(np.logical_or.reduce(flags)) if flags else ()
-    return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed), stable)
+    told = explained_arm(outcomes, explain_arm) if explain_arm else None
+    accounts = take_accounts(Seen(job, told, train, new, outcomes[told], seed)) if told else {}
+    return FoldOutcome(job, outcomes, refused, tuple(new.case_ids[i] for i in passed), stable, accounts)
 
 
 def _deal(designs: Sequence[Design], settings: EvaluationSettings) -> tuple[dict[str, Split], dict[str, str]]:
@@ -280,7 +318,8 @@ def _run(
         for repeat in range(splits[design.name].n_repeats)
         for fold in range(splits[design.name].n_folds)
     ]
-    return in_threads(lambda job: run_fold(job, arms, settings), work, jobs, progress, "folds")
+    explained = settings.explain_arm, settings.shap
+    return in_threads(lambda job: run_fold(job, arms, settings, *explained), work, jobs, progress, "folds")
 
 
 def _refused(outcomes: Iterable[FoldOutcome]) -> dict[str, dict[str, str]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,16 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..features.archive import require_safe_members
+from ..features.cells import write_csv
 from ..features.crop import Crop
 from ..features.errors import TableError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.settings import nearest
 from ..features.table import read_parquet, read_text_csv, write_parquet
 from ..features.whole import Writer, write_whole
+from .stored_crops import StoredCrops, save_crops
 
-MAX_CROPS_BYTES, MAX_CROPS = 1024 * 2**20, 50_000
-"""Most that the stored crops may unpack to, and most of them."""
 TABLE = "table_"
 """What the file name of a further table begins with."""
 
@@ -61,6 +59,23 @@ def richest_arm(arms: Iterable[str]) -> str:
     'fused'
     """
     return max(arms, key=lambda arm: (len(ARM_FAMILIES[arm]), ARMS.index(arm)))
+
+
+_PREFERENCE = ("fused", "fused+clinical", "radiomics", "deep", "clinical")
+
+
+def explained_arm(arms: Collection[str], wanted: str) -> str | None:
+    """The wanted arm if it is there, else the nearest one that is, else None.
+
+    Examples
+    --------
+    >>> explained_arm(["clinical", "radiomics"], "fused")
+    'radiomics'
+    """
+    for arm in (wanted, *_PREFERENCE, *arms):
+        if arm in arms:
+            return arm
+    return None
 
 
 PREDICTION_COLUMNS = [
@@ -124,6 +139,8 @@ class Result:
         Per endpoint: the split's sha256, number of folds and repeats.
     crops : mapping of case_id to mapping of picture name to Crop
         What the reader's page shows; may be empty (a table has no pixels) or hold only some cases.
+    frames : mapping of case_id to mapping of picture name to Crop
+        The squares on which maps of the shown cases lie (:mod:`cemrad.models.attribution`); empty without maps.
     provenance : dict
         Versions, settings, seeds, weights, times; JSON values only.
     tables : mapping of str to DataFrame
@@ -147,6 +164,7 @@ class Result:
     folds: dict[str, dict[str, Any]]
     cohort: dict[str, Any] = field(default_factory=dict)
     crops: Mapping[str, Mapping[str, Crop]] = field(default_factory=dict)
+    frames: Mapping[str, Mapping[str, Crop]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -154,7 +172,8 @@ class Result:
         """Write the result beside the other files of a run.
 
         Numbers go to Parquet, who and why to CSV, metrics and differences to ``metrics.json``,
-        crops to ``crops.npz``, each further table to ``table_NAME.parquet``, the rest to ``result.json``.
+        crops to ``crops.npz`` and ``frames.npz``, each further table to ``table_NAME.parquet``, the rest to
+        ``result.json``.
         Further tables that an earlier result left in the folder go.
         """
         metrics = {name: _records(getattr(self, name)) for name in _JSON_TABLES}
@@ -163,12 +182,13 @@ class Result:
         writers: dict[str, Writer] = {
             **{f"{name}.parquet": partial(write_parquet, getattr(self, name), index=False) for name in _PARQUET},
             "clinical.parquet": partial(write_parquet, clinical),
-            "exclusions.csv": partial(self.exclusions.to_csv, index=False, lineterminator="\n"),
-            "cases.csv": partial(cases.to_csv, lineterminator="\n"),
-            "failures.csv": partial(self.failures.to_csv, index=False, lineterminator="\n"),
+            "exclusions.csv": partial(write_csv, self.exclusions),
+            "cases.csv": partial(write_csv, cases, index=True),
+            "failures.csv": partial(write_csv, self.failures),
             "metrics.json": partial(_write_json, values=metrics),
             "result.json": partial(_write_json, values=others),
-            "crops.npz": partial(_save_crops, crops=self.crops),
+            "crops.npz": partial(save_crops, crops=self.crops),
+            "frames.npz": partial(save_crops, crops=self.frames),
             **{f"{TABLE}{name}.parquet": partial(write_parquet, t, index=False) for name, t in self.tables.items()},
         }
         write_whole(folder, writers)
@@ -207,7 +227,8 @@ class Result:
                 exclusions=read_text_csv(folder / "exclusions.csv")[EXCLUSION_COLUMNS],
                 cases=read_text_csv(folder / "cases.csv").set_index("case_id").rename_axis(None),
                 failures=read_text_csv(folder / "failures.csv").reindex(columns=FAILURE_COLUMNS),
-                crops=_load_crops(folder / "crops.npz"),
+                crops=StoredCrops(folder / "crops.npz"),
+                frames=StoredCrops(folder / "frames.npz") if (folder / "frames.npz").is_file() else {},
                 tables={
                     path.stem.removeprefix(TABLE): read_parquet(path)
                     for path in sorted(folder.glob(f"{TABLE}*.parquet"))
@@ -248,30 +269,3 @@ def _from_records(records: list[dict[str, Any]], columns: list[str]) -> pd.DataF
         name: object if name in _TEXT_COLUMNS else "int64" if name in _COUNT_COLUMNS else float for name in columns
     }
     return pd.DataFrame(records, columns=columns).astype(kinds)
-
-
-def _save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
-    """One numbered pair of arrays per crop; which is whose stands in an array of JSON text."""
-    index: list[dict[str, Any]] = []
-    arrays: dict[str, Any] = {}
-    for case_id, pictures in crops.items():
-        for picture, crop in pictures.items():
-            number = len(index)
-            index.append({"case_id": case_id, "picture": picture, "top": crop.top, "left": crop.left})
-            arrays |= {f"pixels_{number}": crop.pixels, f"mask_{number}": crop.mask}
-    text = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
-    np.savez_compressed(path, index=text, **arrays)
-
-
-def _load_crops(path: Path) -> dict[str, dict[str, Crop]]:
-    crops: dict[str, dict[str, Crop]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            require_safe_members(archive, max_bytes=MAX_CROPS_BYTES, max_members=2 * MAX_CROPS + 1)
-        with np.load(path, allow_pickle=False) as stored:
-            for number, item in enumerate(json.loads(stored["index"].tobytes())):
-                crop = Crop(stored[f"pixels_{number}"], stored[f"mask_{number}"], int(item["top"]), int(item["left"]))
-                crops.setdefault(str(item["case_id"]), {})[str(item["picture"])] = crop
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path.name}: {error}") from None
-    return crops

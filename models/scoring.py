@@ -33,7 +33,7 @@ PAIRS = (
 
 CHANCE = "auc_chance"
 """Beside the metrics: the AUC that probabilities without any knowledge would have at a level."""
-Further = Literal["calibration", "decision_curve", "reclassification", "subgroups"]
+Further = Literal["calibration", "decision_curve", "reclassification", "subgroups", "curves"]
 
 Severest = Mapping[str, "pd.Series[int]"]
 """By level, the truth of each unit by its id, as :class:`~cemrad.models.design.Design` has it."""
@@ -49,7 +49,7 @@ class ScoringSettings(Settings):
         "the share that is called positive",
     )
     further: tuple[Further, ...] = Field(
-        default=("calibration", "decision_curve", "reclassification", "subgroups"),
+        default=("calibration", "decision_curve", "reclassification", "subgroups", "curves"),
         description="what is looked at beside metrics and differences",
     )
     calibration_groups: int = Field(default=10, ge=2, le=100, description="points of a calibration curve, at most")

@@ -230,9 +230,12 @@ def report(
 ) -> None:
     """Write the report of an evaluation again."""
     from ..models.result import Result
+    from ..reports.guidelines import write_guidelines
     from ..reports.page import write_report
 
-    path = write_report(Result.load(folder), output or folder / "report.html")
+    result = Result.load(folder)
+    path = write_report(result, output or folder / "report.html")
+    write_guidelines(result, path.parent)
     OUT.print(escape(f"report: {path}"))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import platform
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ..features.whole import UNFINISHED
 from ..models.design import resolve_endpoints
 from ..models.result import TABLE, Result
 from .audit import AUDIT_FILE
+from .doctor import versions
 from .inputs import file_sha256
 from .lock import NAME as LOCK
 from .mask_study import DRAWN, spread_choice
@@ -23,11 +26,14 @@ RECORD = "run.json"
 OUTPUTS = (
     "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
     "metrics.json", "shap.parquet", "shap_base.parquet", "chosen.parquet", "clinical.parquet",
-    "exclusions.csv", "crops.npz", "result.json", AUDIT_FILE, "report.html", "model_card.md", "model/model.cemrad",
+    "exclusions.csv", "crops.npz", "frames.npz", "result.json", AUDIT_FILE, "report.html", "report.json",
+    "guidelines.csv", "guidelines.md", "model_card.md", "model/model.cemrad",
 )  # fmt: skip
 """Files of a run, other than its record: a new run in the folder begins without them."""
-PATTERNS = (f"{TABLE}*.parquet", "model/nomogram_*.csv")
+PATTERNS = (f"{TABLE}*.parquet", "model/nomogram_*.csv", "report_tables/*.csv", "report_cases/*.html")
 """The same, where their number is not known."""
+EVALUATED = ("features.parquet", "labels.csv", "cases.csv", "inputs.csv")
+"""Of these an evaluation is made; their hashes stand in its report."""
 STORE, SHARDS, INPUTS = "store", "shards", "inputs.csv"
 KEPT = {"masks", "stability", DRAWN, STORE, SHARDS, INPUTS}
 """What a new run in the folder finds and leaves there."""
@@ -89,6 +95,21 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
+def made_by(folder: Path, commands: Sequence[str], extraction: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result says of the run that made it: versions, the extraction, commands, and hashes of what was read."""
+    read = [folder / name for name in EVALUATED if (folder / name).is_file()]
+    return {
+        "versions": versions(),
+        "extraction": extraction,
+        "run": {
+            "commands": list(commands),
+            "platform": platform.platform(),
+            "record": RECORD,
+            "sha256": {path.name: file_sha256(path) for path in read},
+        },
+    }
+
+
 def stored_study(folder: Path) -> dict[str, Any]:
     """The study of an earlier run, as a user would have written it, with that folder as output.
 
@@ -133,3 +154,8 @@ def changed_from(study: Study, stored: Mapping[str, Any]) -> list[str]:
 def is_left_over(path: Path) -> bool:
     """Whether a file is a lock, or what a process that was killed had not finished."""
     return path.name.startswith((LOCK, UNFINISHED))
+
+
+def command_line() -> str:
+    """The command that is running, as a user would type it."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

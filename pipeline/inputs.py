@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..features.cells import guard, quoting, unguard
 from .cohort import Cohort
 from .store import contents
 
@@ -48,7 +49,7 @@ class InputLog:
             before = self._known.get((case_id, picture))
             if before != (image, mask):
                 self._known[case_id, picture] = image, mask
-                lines.append((case_id, picture, image, mask))
+                lines.append((guard(case_id), guard(picture), image, mask))
                 changed += [f"{case_id} {picture}"] * (before is not None)
         if lines:
             self._append(lines)
@@ -62,7 +63,8 @@ class InputLog:
                 self._is_cut_off = False
             if file.tell() == 0:
                 csv.writer(file, lineterminator="\n").writerow(COLUMNS)
-            csv.writer(file, lineterminator="\n").writerows(lines)
+            told = quoting(cell for line in lines for cell in line)
+            csv.writer(file, lineterminator="\n", quoting=told).writerows(lines)
 
 
 def picture_hashes(path: Path, cohort: Cohort) -> dict[str, list[str]]:
@@ -99,4 +101,4 @@ def _read(path: Path) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
         for line in file:
             row = next(csv.reader([line]), []) if len(line) < _LONGEST_LINE else []
             if len(row) == len(COLUMNS) and len(row[3]) == hashlib.sha256().digest_size * 2:  # not cut off
-                yield (row[0], row[1]), (row[2], row[3])
+                yield (unguard(row[0]), unguard(row[1])), (row[2], row[3])

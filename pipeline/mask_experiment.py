@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..features.case import Case
+from ..features.cells import write_csv
 from ..features.errors import EvaluationError, LeakageError, StudyError
 from ..features.table import FeatureTable
 from ..features.whole import write_whole
@@ -35,13 +36,12 @@ from ..reports.page import shown_cases, write_report
 from .cohort import Cohort
 from .doctor import versions
 from .extract import extract
-from .gallery import gather_crops
+from .gallery import gather
 from .lock import hold
 from .mask_overlap import Candidates, found_lesions, mask_facts, overlap_table
 from .mask_study import DRAWN
-from .means import Effort, Means
+from .means import Effort, Means, tell_effort
 from .progress import LOG, shown_progress
-from .run import tell_effort
 from .store import Store
 from .study import Study
 
@@ -100,7 +100,7 @@ def mask_experiment(
         result = run_mask_experiment(study, arms, means=means)
     tell_effort(effort)
     result.save(output)
-    write_whole(output, {f"{name}.csv": partial(_write_csv, result.tables[name]) for name in TABLES})
+    write_whole(output, {f"{name}.csv": partial(write_csv, result.tables[name]) for name in TABLES})
     write_report(result, output / "report.html", study.report)
     write_model_card(result, output / "model_card.md")
     return result
@@ -159,14 +159,14 @@ def run_mask_experiment(study: Study, arms: Mapping[str, MaskArm], *, means: Mea
         "mask_lost": lost,
     }
     result = results[MANUAL]
-    shown = shown_cases(result, study.report)
+    gallery = gather(manual, shown_cases(result, study.report), study.features.mask_rules)
     return replace(
         result,
         phantom=manual.phantom,
         failures=_failures(tables),
         cohort=manual.facts(),
-        crops=gather_crops(manual, shown, study.features.mask_rules),
-        tables={**result.tables, **compared},
+        crops=gallery.crops,
+        tables={**result.tables, **compared, **gallery.tables},
         provenance=result.provenance
         | {
             "versions": versions(),
@@ -309,10 +309,6 @@ def _failures(tables: Mapping[str, FeatureTable]) -> pd.DataFrame:
         for name, table in tables.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
 
 
 def require_own(folder: Path) -> None:

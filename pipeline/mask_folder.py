@@ -22,11 +22,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..features.cells import guard, quoting
 from ..features.decoded import file_content
 from ..features.errors import CaseError, CohortError, StudyError, TableError
 from ..features.training_ids import TrainingIds
@@ -283,11 +285,10 @@ def fingerprint_of(values: Any) -> str:
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
-    """Rows as the text of a CSV file; None is an empty cell, True and False are ``yes`` and ``no``."""
+    """Rows as a CSV file's text; None is an empty cell, True and False are ``yes`` and ``no``; no cell is a formula."""
     stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    lines = [list(map(guard, columns)), *([_cell(row.get(name)) for name in columns] for row in rows)]
+    csv.writer(stream, lineterminator="\n", quoting=quoting(chain.from_iterable(lines))).writerows(lines)
     return stream.getvalue()
 
 
@@ -296,7 +297,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else guard(str(value))
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..models.mask_comparison import summarise_overlap
 from .cohort import Cohort
 from .draw import apply, draw_cohort, provenance_of
 from .drawer import Drawer
-from .mask_folder import MaskFolder, fingerprint_of, plain
+from .mask_folder import MaskFolder, MaskRow, Place, fingerprint_of, plain
 from .mask_overlap import mask_facts, overlap_table
 from .masks import SHELF
 from .progress import LOG, Report, shown_progress
@@ -131,6 +131,15 @@ class Masked:
             return {}
         folder = {} if self.folder is None else {"folder": self.folder.name}
         return {"masks": {"used": mask_facts(self.cohort, self.drawer) | folder}}
+
+    @property
+    def drawer_name(self) -> str:
+        """What drew, for people; empty where nothing was drawn."""
+        return str(self.drawer.get("name") or self.drawer.get("source") or "")
+
+    def rows(self) -> dict[Place, MaskRow]:
+        """What the drawer wrote of each picture, by case id and picture; empty where it drew into no folder."""
+        return {} if self.folder is None else MaskFolder.open(self.folder).rows
 
     def record(self, run: Path) -> dict[str, Any]:
         """The same for the record of a run in a folder, with the place of the drawn masks and a hash of them all."""

@@ -90,7 +90,7 @@ def draw(
 
     given = [*(assign or ())]
     given += [f"masks.source={drawer}"] * (drawer is not None) + ["masks.pictures=all"] * all_pictures
-    given += [f"masks.seeds={seeds.resolve()}"] * (seeds is not None)
+    given += [] if seeds is None else [f"masks.seeds={seeds.resolve()}"]
     study = _study(source, given, jobs=jobs, output=output)
     if study.masks is None or study.masks.source is None:
         raise StudyError("who draws? name it with --with enhancement or --with unet, or under masks: in the study")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .inputs import InputLog
+from .progress import LOG
 from .store import Store
 from .work import Done, Task
 from .workers import Limits
@@ -84,3 +85,11 @@ class Means:
     inputs: InputLog | None = None
     progress: Progress | None = None
     effort: Effort = field(default_factory=Effort)
+
+
+def tell_effort(effort: Effort) -> None:
+    """Say what was computed and what was there already."""
+    LOG.info("extract: %d units computed, %d taken from the store", effort.units_computed, effort.units_stored)
+    if effort.inputs_changed:
+        named = ", ".join(effort.inputs_changed[:5]) + (", ..." if len(effort.inputs_changed) > 5 else "")
+        LOG.info("extract: %d pictures changed since the last run: %s", len(effort.inputs_changed), named)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..features.cells import write_csv
 from ..features.errors import StudyError
 from ..features.failure import Failure, failures_frame
 from ..features.settings import parse_settings
@@ -90,13 +91,13 @@ def predict(
     predictions = bundle.predict(table)
     units = by_unit(predictions, bundle.aggregate)
     writers: dict[str, Writer] = {
-        "predictions_by_unit.csv": partial(units.to_csv, index=False, lineterminator="\n"),
+        "predictions_by_unit.csv": partial(write_csv, units),
         "shap.parquet": partial(write_parquet, bundle.explain(table), index=False),
-        "predictions.csv": partial(predictions.to_csv, index=False, lineterminator="\n"),
+        "predictions.csv": partial(write_csv, predictions),
     }
     by_class = class_table(predictions, bundle.record.get("classes", {}))
     if len(by_class):
-        writers["predictions_by_class.csv"] = partial(by_class.to_csv, index=False, lineterminator="\n")
+        writers["predictions_by_class.csv"] = partial(write_csv, by_class)
     require_held(folder)
     table.save(folder)
     (folder / "predictions_by_class.csv").unlink(missing_ok=True)  # of an earlier bundle

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..features.cells import write_csv
 from ..features.errors import StudyError
 from ..features.table import FeatureTable, read_text_csv
 from ..features.whole import write_whole
@@ -23,8 +24,11 @@ from ..models.external import evaluate_external
 from ..models.result import Result
 from ..models.train import train
 from ..reports.bundle_card import bundle_card
+from ..reports.errors import pictured_cases
+from ..reports.guidelines import write_guidelines
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
+from .attribution import attribute
 from .audit import Audited, audit, audit_lightly, write_audit
 from .cohort import Cohort
 from .doctor import versions
@@ -35,18 +39,21 @@ from .folder import (
     STORE,
     changed_from,
     clear,
+    command_line,
     hashes,
+    made_by,
     read_record,
     require_claimable,
     stored_result,
     stored_study,
 )
-from .gallery import gather_crops
+from .gallery import gather
 from .inputs import InputLog, picture_hashes
 from .ledger import count_opening
 from .lock import hold, require_held
 from .mask_study import Masked, masked, masked_before
-from .means import Effort, Engine, Means
+from .means import Effort, Engine, Means, tell_effort
+from .nomograms import write_nomograms
 from .progress import LOG, shown_progress
 from .store import Store
 from .study import Study, read_cohort, read_replicates
@@ -110,7 +117,7 @@ class Run:
         clear(folder)
         masks = masked(study, cohort)
         run = cls(
-            study, masks.cohort, cohort.labels(), commands=[_command()], external=dict(external or {}), masks=masks
+            study, masks.cohort, cohort.labels(), commands=[command_line()], external=dict(external or {}), masks=masks
         )
         run.write_record()
         return run
@@ -139,7 +146,7 @@ class Run:
         table = FeatureTable.load(folder)
         masks = masked_before(study, read_cohort(study), folder, record)
         run = cls(study, masks.cohort, labels.astype(object).mask(labels == "", None), table, masks=masks)
-        run.commands = [*record["commands"], _command()]
+        run.commands = [*record["commands"], command_line()]
         run.times_s = record["times_s"]
         run.result = stored_result(folder, study, stored, run.labels)
         hold(study.output)
@@ -185,14 +192,13 @@ class Run:
         require_held(folder)
         self.table = table
         labels = self.labels.loc[table.values.index].rename_axis("case_id")
-        write_whole(folder, {"labels.csv": lambda path: labels.to_csv(path, lineterminator="\n")})
+        write_whole(folder, {"labels.csv": partial(write_csv, labels, index=True)})
         table.save(folder)  # last: where there is a table, there are its labels
         self.write_record()
 
     def evaluate(self) -> Result:
         """Nested cross-validation of every arm and endpoint; writes the result."""
-        table = self._need_table()
-        study = self.study
+        table, study = self._need_table(), self.study
         with self._stage("evaluate"), shown_progress() as progress:
             replicates = read_replicates(study)
             result = evaluate(
@@ -229,14 +235,19 @@ class Run:
     def _with_facts(self, result: Result) -> Result:
         """The result with what only the pipeline knows."""
         table, study = self._need_table(), self.study
-        shown = shown_cases(result, study.report)
         of_masks = self.masks or Masked(self.cohort, self.cohort)
+        rules, drawer = study.features.mask_rules, of_masks.drawer_name
+        pictured = pictured_cases(result, study.report)
+        gallery = gather(self.cohort, pictured, rules, drawer=drawer, drawn=of_masks.rows())
+        seen = attribute(self.cohort, table, result, study.features, shown_cases(result, study.report), study.report)
+        told = of_masks.compared(study.jobs, study.evaluation.seed) | gallery.tables | seen.tables
         return replace(
             result,
-            tables={**result.tables, **of_masks.compared(study.jobs, study.evaluation.seed)},
+            tables={**result.tables, **told},
+            frames=seen.frames,
             cohort=self.cohort.facts(),
-            crops=gather_crops(self.cohort, shown, study.features.mask_rules),
-            provenance=result.provenance | of_masks.facts() | {"versions": versions(), "extraction": table.provenance},
+            crops=gallery.crops,
+            provenance=result.provenance | of_masks.facts() | made_by(study.output, self.commands, table.provenance),
         )
 
     def audit(self, *, thorough: bool = False) -> pd.DataFrame:
@@ -276,7 +287,7 @@ class Run:
             path = study.output / "model" / "model.cemrad"
             path.parent.mkdir(exist_ok=True)
             bundle.save(path)
-            _write_nomograms(bundle, path.parent)
+            write_nomograms(bundle, path.parent)
         return path
 
     def report(self) -> Path:
@@ -286,6 +297,7 @@ class Run:
         with self._stage("report"):
             path = write_report(self.result, self.study.output / "report.html", self.study.report)
             write_model_card(self.result, self.study.output / "model_card.md")
+            write_guidelines(self.result, self.study.output)
         return path
 
     @property
@@ -366,33 +378,9 @@ def run_study(study: Study, *, replace: bool = False) -> Run:
     return run
 
 
-def _write_nomograms(bundle: Bundle, folder: Path) -> None:
-    """A table of points for each model that is a logistic regression; those of an earlier training go."""
-    from ..models.nomogram import nomogram  # seconds to import; an extraction needs none
-
-    for path in folder.glob("nomogram_*.csv"):
-        path.unlink()
-    for number, model in enumerate(bundle.models):
-        if model.learner == "logistic":
-            table = nomogram(model.fitted, model.features, model.low, model.high).assign(endpoint=model.endpoint)
-            table.to_csv(folder / f"nomogram_{number}.csv", index=False, lineterminator="\n")
-
-
-def tell_effort(effort: Effort) -> None:
-    """Say what was computed and what was there already."""
-    LOG.info("extract: %d units computed, %d taken from the store", effort.units_computed, effort.units_stored)
-    if effort.inputs_changed:
-        named = ", ".join(effort.inputs_changed[:5]) + (", ..." if len(effort.inputs_changed) > 5 else "")
-        LOG.info("extract: %d pictures changed since the last run: %s", len(effort.inputs_changed), named)
-
-
 def exit_code(table: FeatureTable) -> int:
     """What a command that made this table exits with: 0 all rows done, 3 some failed, 4 all failed."""
     if not (table.failures["state"] == "failed").any():
         return 0
     measured = table.values.drop(columns=table.columns_of("clinical"))
     return 4 if measured.isna().all(axis=None) else 3
-
-
-def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

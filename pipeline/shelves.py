@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..features.families import SHELF as FAMILIES
 from ..features.shelf import Shelf
+from ..models.accounts import SHELF as ACCOUNTS
 from ..models.learners import SHELF as LEARNERS
 from ..models.networks import SHELF as NETWORKS
 from ..models.selectors import SHELF as SELECTORS
@@ -21,6 +22,7 @@ SHELVES: dict[str, Shelf] = {
     "learners": LEARNERS,
     "targets": TARGETS,
     "networks": NETWORKS,
+    "accounts": ACCOUNTS,
     "sections": SECTIONS,
     "recipes": RECIPES,
 }

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..features.case import Case
+from ..features.cells import write_csv
 from ..features.errors import StudyError
 from ..features.failure import COLUMNS as FAILURE_COLUMNS
 from ..features.perturbation import Perturbation, parse_perturbation, perturbed_case, second_reading
@@ -24,9 +25,9 @@ from .doctor import versions
 from .extract import FeatureSettings, extract
 from .lock import hold
 from .mask_study import masked
-from .means import Effort, Means
+from .means import Effort, Means, tell_effort
 from .progress import shown_progress
-from .run import exit_code, tell_effort
+from .run import exit_code
 from .store import Store
 from .study import Study, read_cohort
 
@@ -221,9 +222,9 @@ def _save(found: Stability, folder: Path, record: Mapping[str, Any]) -> None:
         folder,
         {
             REPLICATES: partial(write_parquet, found.replicates, index=False),
-            STABILITY: partial(found.stability.to_csv, index=False, lineterminator="\n"),
+            STABILITY: partial(write_csv, found.stability),
             f"{TABLE}stability.parquet": partial(write_parquet, found.stability, index=False),
-            "failures.csv": partial(found.failures.to_csv, index=False, lineterminator="\n"),
+            "failures.csv": partial(write_csv, found.failures),
             RECORD: lambda path: path.write_text(text, encoding="utf-8"),
         },
     )

@@ -18,6 +18,7 @@ import pyarrow
 import pyarrow.parquet
 
 from ..features.archive import require_safe_members, unpack_gzip
+from ..features.cells import unguard
 from ..features.errors import ArchiveError, CohortError
 
 MAX_TABLE_BYTES = 1024 * 1024 * 1024
@@ -36,7 +37,7 @@ def read_text_table(path: Path, *, sheet: str | None = None) -> pd.DataFrame:
     ----------
     path : Path
         CSV (UTF-8 with or without a mark; comma, semicolon or tab, by its header line; also
-        gzipped), XLSX or Parquet.
+        gzipped; an apostrophe that keeps a cell from being a formula is no part of it), XLSX or Parquet.
     sheet : str, optional
         Sheet of an XLSX file; the first without it.
 
@@ -103,11 +104,11 @@ def _csv_rows(path: Path) -> Rows:
                     f"{path.name}: line {reader.line_num} has {len(row)} cells and the header {len(header)}; "
                     "quote cells that hold the separator"
                 )
-            rows.append(row)
+            rows.append([unguard(cell) for cell in row])
             lines.append(reader.line_num)
     except csv.Error as error:
         raise CohortError(f"{path.name}: line {reader.line_num}: {error}") from None
-    return header, rows, lines
+    return [unguard(cell) for cell in header], rows, lines
 
 
 def _excel_rows(path: Path, sheet: str | None) -> Rows:

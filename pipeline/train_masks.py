@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import GroupKFold
 
+from ..features.cells import write_csv
 from ..features.device import choose_device
 from ..features.errors import LeakageError, StudyError
 from ..features.failure import Failure
@@ -151,7 +153,7 @@ def _trained(
     _write_index(folder, index)
     index["validation"] = _validate(cohort, settings, folder, jobs, progress)
     history = pd.concat([pd.DataFrame(one.record["history"]).assign(fold=n + 1) for n, one in enumerate(folds)])
-    write_whole(folder, {HISTORY: lambda path: history.to_csv(path, index=False, lineterminator="\n")})
+    write_whole(folder, {HISTORY: partial(write_csv, history)})
     _write_index(folder, index)
     return TrainedMasks(folder, tuple(folds), tuple(failures), index["validation"])
 
@@ -178,7 +180,7 @@ def _validate(
     drawn = draw_cohort(of_types, drawer, folder / DRAWN, pictures="all", jobs=jobs, progress=progress, force=True)
     overlaps = overlap_table(of_types, {"unet": apply(of_types, drawn, "all")}, jobs=jobs, progress=progress)
     judged = overlaps[overlaps["state"] != "no_reference"]
-    write_whole(folder, {OVERLAPS: lambda path: judged.to_csv(path, index=False, lineterminator="\n")})
+    write_whole(folder, {OVERLAPS: partial(write_csv, judged)})
     return summarise(judged)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from ..features.case import Case, Picture, PictureKey
+from ..features.cells import write_csv
 from ..features.errors import CaseError
+from ..features.whole import write_whole
 from .cohort import Cohort
 from .identity import safe_file_name
 from .masks.via import ViaMask
@@ -59,7 +62,7 @@ def write_masks(cohort: Cohort, folder: Path) -> pd.DataFrame:
     areas = pd.DataFrame(rows, columns=AREA_COLUMNS)
     counts = ["rows", "columns", "area_px", "n_contours"]
     areas[counts] = areas[counts].astype("Int64")
-    _replace(folder / AREA_FILE, areas.to_csv(index=False, lineterminator="\n").encode())
+    write_whole(folder, {AREA_FILE: partial(write_csv, areas)})
     return areas
 
 

@@ -25,7 +25,7 @@ class Shown:
     Parameters
     ----------
     data_uri : str
-        8-bit grey PNG.
+        8-bit grey PNG or JPEG.
     side_px : int
         Side of the crop in its own pixels; the contour's unit.
     window : tuple of float
@@ -40,7 +40,7 @@ class Shown:
     contour: str
 
 
-def show(crop: Crop, largest_px: int) -> Shown:
+def show(crop: Crop, largest_px: int, quality: int | None = None) -> Shown:
     """Make a crop ready for a page.
 
     Parameters
@@ -48,6 +48,8 @@ def show(crop: Crop, largest_px: int) -> Shown:
     crop : Crop
     largest_px : int
         Larger crops are reduced to this side.
+    quality : int, optional
+        Of JPEG instead of PNG, where other things lie on the picture.
     """
     inside = inside_image(crop.pixels)
     window = robust_window(crop.pixels[inside])
@@ -58,9 +60,10 @@ def show(crop: Crop, largest_px: int) -> Shown:
     else:
         picture = PillowImage.fromarray(grey)
     file = io.BytesIO()
-    picture.save(file, format="PNG", optimize=True)
+    kind, options = ("png", {}) if quality is None else ("jpeg", {"quality": quality})
+    picture.save(file, format=kind, optimize=True, **options)
     text = base64.b64encode(file.getvalue()).decode("ascii")
-    return Shown(f"data:image/png;base64,{text}", crop.side_px, window, contour_path(crop.mask))
+    return Shown(f"data:image/{kind};base64,{text}", crop.side_px, window, contour_path(crop.mask))
 
 
 def inside_image(pixels: NDArray[Any]) -> tuple[slice, slice]:

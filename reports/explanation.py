@@ -1,19 +1,19 @@
-"""Explanation facts: which features carried a model, in which blocks and pictures, and how steadily."""
+"""Explanation facts: which features carried a model, and how steadily."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ..features.errors import TableError
-from ..features.table import ColumnName
-from ..models.result import Result
+from ..models.credit import HeldOutShap
+from ..models.explain import Perturbation
+from ..models.result import Result, explained_arm
+from . import shap_facts
+from .shap_facts import ShapFacts
 
 MAX_POINTS = 600
-_PREFERENCE = ("fused", "fused+clinical", "radiomics", "deep", "clinical")
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,14 @@ class Explanation:
         The first features by `mean_abs`.
     rest : float
         Sum of the `mean_abs` of all the others.
-    blocks, pictures : tuple of (str, float)
-        Share of the summed mean |SHAP| by family and by picture, largest first; each adds to 1.
     additivity_gap : float
         Largest |base + sum of SHAP - margin|, NaN where there are no base values.
     n_dropped_points : int
         Points left out of each feature's row of the drawing.
+    perturbation : {"path_dependent", "interventional"}
+        Kind of the SHAP values, of learners that have both.
+    further : ShapFacts
+        Credit of groups and clusters, steadiness, and what stands beside.
     """
 
     arm: str
@@ -72,24 +74,10 @@ class Explanation:
     n_features: int
     ranking: tuple[RankedFeature, ...]
     rest: float
-    blocks: tuple[tuple[str, float], ...]
-    pictures: tuple[tuple[str, float], ...]
     additivity_gap: float
     n_dropped_points: int
-
-
-def explained_arm(arms: Sequence[str], wanted: str) -> str | None:
-    """The wanted arm if it has SHAP values, else the nearest one that has, else None.
-
-    Examples
-    --------
-    >>> explained_arm(["clinical", "radiomics"], "fused")
-    'radiomics'
-    """
-    for arm in (wanted, *_PREFERENCE, *arms):
-        if arm in arms:
-            return arm
-    return None
+    perturbation: Perturbation
+    further: ShapFacts
 
 
 def gather(result: Result, endpoint: str, wanted: str, top: int) -> Explanation | None:
@@ -130,11 +118,15 @@ def gather(result: Result, endpoint: str, wanted: str, top: int) -> Explanation 
         n_features=len(strength),
         ranking=ranking,
         rest=float(strength.iloc[top:].sum()),
-        blocks=_shares(strength, 0),
-        pictures=_shares(strength, 1),
         additivity_gap=additivity_gap(shap, base),
         n_dropped_points=max(0, n_predictions - MAX_POINTS),
+        perturbation=result.provenance.get("evaluation", {}).get("shap", "path_dependent"),
+        further=shap_facts.gather(result, endpoint, arm, _held_out(result, shap), chosen, top),
     )
+
+
+def _held_out(result: Result, shap: pd.DataFrame) -> HeldOutShap:
+    return HeldOutShap.of(shap, result.cases["patient_id"], int(result.provenance.get("seed", 0)))
 
 
 def additivity_gap(shap: pd.DataFrame, base: pd.DataFrame) -> float:
@@ -156,24 +148,3 @@ def _points(rows: pd.DataFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:
     keep = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).round().astype(int))
     kept = rows["shap"].to_numpy(dtype=float)[keep], rank.to_numpy(dtype=float)[keep]
     return tuple(kept[0].tolist()), tuple(kept[1].tolist())
-
-
-def _shares(strength: pd.Series[float], part: int) -> tuple[tuple[str, float], ...]:
-    total = float(strength.sum())
-    if total == 0:
-        return ()
-    sums: dict[str, float] = {}
-    for name, value in strength.items():
-        key = _part(str(name), part)
-        sums[key] = sums.get(key, 0.0) + float(value)
-    return tuple(sorted(((key, value / total) for key, value in sums.items()), key=lambda item: -item[1]))
-
-
-def _part(name: str, part: int) -> str:
-    try:
-        column = ColumnName.parse(name)
-    except TableError:
-        return "other"
-    if part == 1 and column.family == "clinical":
-        return "no picture"
-    return column[part]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from ..features.settings import Settings
 from ..models.result import Result
-from . import endpoints, readings
+from . import case_index, caveats, choice, endpoints, readings
+from .case_index import IndexRow
 from .endpoints import EndpointFacts
 from .readings import CaseFacts
 
@@ -22,12 +23,24 @@ class ReportSettings(Settings):
     arm: str = Field(
         default="fused", description="the arm that is explained; the nearest one where it has no SHAP values"
     )
-    max_cases: int = Field(default=40, ge=0, le=400, description="cases with a page part of their own")
+    max_cases: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        default=40, description="cases with a part of their own, pictures in it; or all"
+    )
+    cases_in_file: int = Field(
+        default=40,
+        ge=0,
+        le=400,
+        description="most such cases in the report's own file; the others stand on pages beside it",
+    )
     top_features: int = Field(default=15, ge=1, le=50, description="features in the global ranking")
     waterfall_features: int = Field(
         default=10, ge=1, le=40, description="features in a case's waterfall; the rest is summed"
     )
     crop_side_px: int = Field(default=224, ge=32, le=1024, description="largest side of an embedded crop")
+    maps: bool = Field(default=True, description="SHAP values of the shown cases spread over their pixels")
+    local_maps: int = Field(
+        default=3, ge=0, le=10, description="radiomics features of each shown case and endpoint with a local map"
+    )
     max_failure_rows: int = Field(default=500, ge=0, description="failure rows printed one by one")
 
 
@@ -60,12 +73,20 @@ class Facts:
         Those that are shown, in the order in which they were chosen.
     n_cases : int
         Cases in the result, shown or not.
+    index : tuple of IndexRow
+        Every case at every endpoint.
+    n_here : int
+        Shown cases in the report's own file, the first ones; the others stand on pages beside it.
+    places : mapping of str to str
+        Where each shown case stands, as a link from the report's own file.
     failures : tuple of FailureKind
         Most frequent first.
     learner : str
         The learner's name, empty where the provenance does not state it.
     random_weights : tuple of str
         Where the provenance says that network weights are random.
+    caveats : tuple of str
+        What could explain every figure, such as the way masks were drawn.
     settings : ReportSettings
     """
 
@@ -75,15 +96,23 @@ class Facts:
     endpoints: tuple[EndpointFacts, ...]
     cases: tuple[CaseFacts, ...]
     n_cases: int
+    index: tuple[IndexRow, ...]
+    n_here: int
+    places: Mapping[str, str]
     failures: tuple[FailureKind, ...]
     learner: str
     random_weights: tuple[str, ...]
+    caveats: tuple[str, ...]
     settings: ReportSettings
 
     @property
     def endpoint_titles(self) -> dict[str, str]:
         """Endpoint names and their titles."""
         return {endpoint.key: endpoint.title for endpoint in self.endpoints}
+
+    def placed(self, n_here: int, stem: str) -> Facts:
+        """The same facts with that many cases in the report's own file, which is called `stem`."""
+        return replace(self, n_here=n_here, places=case_index.places(self.cases, n_here, f"{stem}_cases"))
 
 
 def gather_facts(result: Result, settings: ReportSettings | None = None) -> Facts:
@@ -95,29 +124,36 @@ def gather_facts(result: Result, settings: ReportSettings | None = None) -> Fact
     settings : ReportSettings, optional
     """
     settings = settings or ReportSettings()
+    cases = readings.gather(result, _chosen(result, settings), settings.arm, settings.waterfall_features)
     return Facts(
         name=result.name,
         phantom=result.phantom,
         cohort={"name": result.name, "counts": {}, "notes": []} | dict(result.cohort),
         endpoints=tuple(endpoints.gather(result, key, settings.arm, settings.top_features) for key in result.endpoints),
-        cases=readings.gather(
-            result,
-            readings.choose(result, settings.arm, settings.max_cases),
-            settings.arm,
-            settings.waterfall_features,
-        ),
+        cases=cases,
         n_cases=len(result.cases),
+        index=case_index.gather(result, settings.arm),
+        n_here=len(cases),
+        places={},
         failures=_failures(result.failures),
         learner=str(result.provenance.get("evaluation", {}).get("learner", "")),
         random_weights=tuple(find_random_weights(result.provenance)),
+        caveats=caveats.gather(result),
         settings=settings,
-    )
+    ).placed(min(settings.cases_in_file, len(cases)), "report")
 
 
 def shown_cases(result: Result, settings: ReportSettings | None = None) -> list[str]:
     """Ids of the cases that a report gives a page part of their own: worst errors, most certain, typical."""
     settings = settings or ReportSettings()
-    return list(readings.choose(result, settings.arm, settings.max_cases))
+    return list(_chosen(result, settings))
+
+
+def _chosen(result: Result, settings: ReportSettings) -> dict[str, tuple[choice.Reason, ...]]:
+    if settings.max_cases != "all":
+        return choice.choose(result, settings.arm, settings.max_cases)
+    chosen = choice.choose(result, settings.arm, len(result.cases))
+    return chosen | {str(case_id): () for case_id in result.cases.index if str(case_id) not in chosen}
 
 
 def find_random_weights(provenance: Any, path: str = "") -> Iterator[str]:

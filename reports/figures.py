@@ -38,43 +38,6 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 10) + 0.0 for i in range(first, last + 1)]
 
 
-def roc(curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], label: str) -> Markup:
-    """ROC curves of several arms in one square.
-
-    Parameters
-    ----------
-    curves : sequence of (arm, false positive rates, true positive rates)
-        Drawn in this order, so the last lies on top.
-    label : str
-        What a screen reader says.
-    """
-    side, left, top = 360, 46, 10
-    parts = [
-        Markup('<svg class="roc" viewBox="0 0 420 424" role="img" aria-label="{}">').format(label),
-        Markup('<rect class="plot" x="{}" y="{}" width="{}" height="{}"/>').format(left, top, side, side),
-    ]
-    for value in (0, 0.2, 0.4, 0.6, 0.8, 1):
-        x, y = left + side * value, top + side * (1 - value)
-        parts.append(
-            Markup(
-                '<path class="grid" d="M{0:.1f} {2}v{4}M{3} {1:.1f}h{4}"/>'
-                '<text class="tick" x="{0:.1f}" y="{5}" text-anchor="middle">{7}</text>'
-                '<text class="tick" x="{6}" y="{1:.1f}" dy="4" text-anchor="end">{7}</text>'
-            ).format(x, y, top, left, side, top + side + 18, left - 8, fixed(value, 1))
-        )
-    parts.append(Markup('<path class="chance" d="M{} {}L{} {}"/>').format(left, top + side, left + side, top))
-    for arm, false, true in curves:
-        points = "L".join(f"{left + side * x:.1f} {top + side * (1 - y):.1f}" for x, y in zip(false, true, strict=True))
-        parts.append(Markup('<path class="curve {}" d="M{}"/>').format(arm_class(arm), points))
-    parts.append(
-        Markup(
-            '<text class="axis" x="{0}" y="{1}" text-anchor="middle">1 \u2212 specificity</text>'
-            '<text class="axis" text-anchor="middle" transform="translate(12 {2}) rotate(-90)">sensitivity</text></svg>'
-        ).format(left + side / 2, top + side + 40, top + side / 2)
-    )
-    return Markup("").join(parts)
-
-
 def interval_bar(estimate: float, low: float, high: float, arm: str, chance: float) -> Markup:
     """An AUC and its interval on a line from 0.2 to 1 with a mark at chance."""
 

@@ -12,10 +12,12 @@ function sortKey(row, column) {
   return cell.textContent.trim() === "" || Number.isNaN(number) ? cell.textContent.trim() : number;
 }
 
-function compare(a, b) {
-  if (typeof a === "number" && typeof b === "number") return a - b;
+const words = new Intl.Collator("en", { numeric: true });
+
+function compare(a, b, sign) {
+  if (typeof a === "number" && typeof b === "number") return (a - b) * sign;
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1; // what is not a number comes last
-  return a.localeCompare(b, "en", { numeric: true });
+  return words.compare(a, b) * sign;
 }
 
 function sortBy(head) {
@@ -25,7 +27,8 @@ function sortBy(head) {
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
-  rows.sort((a, b) => compare(sortKey(a, head.cellIndex), sortKey(b, head.cellIndex)) * (down ? -1 : 1));
+  const keys = new Map(rows.map((row) => [row, sortKey(row, head.cellIndex)]));
+  rows.sort((a, b) => compare(keys.get(a), keys.get(b), down ? -1 : 1));
   body.append(...rows);
 }
 
@@ -54,10 +57,14 @@ each("[data-open]", (button) =>
 
 function openTarget() {
   const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
-  if (target instanceof HTMLDetailsElement) target.open = true;
+  if (!(target instanceof HTMLDetailsElement)) return;
+  target.open = true;
+  target.querySelector("summary").focus({ preventScroll: true });
+  target.scrollIntoView();
 }
 window.addEventListener("hashchange", openTarget);
-openTarget();
+each("a[href^='#']", (link) => // a second time too, when the address stays what it is
+  link.addEventListener("click", () => link.hash === location.hash && openTarget()));
 
 const links = new Map();
 each(".contents a", (link) => links.set(link.getAttribute("href").slice(1), link));

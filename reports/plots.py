@@ -1,4 +1,4 @@
-"""Plots of calibration, net benefit and subgroups as inline SVG, drawn like the figures beside them."""
+"""Plots of operating curves, calibration, net benefit and subgroups as inline SVG, like the figures beside them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,36 @@ class Axes(NamedTuple):
     def path(self, points: Sequence[tuple[float, float]]) -> str:
         """A line through values."""
         return "M" + "L".join("{:.1f} {:.1f}".format(*self.place(x, y)) for x, y in points)
+
+
+def square(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    band: tuple[str, Sequence[Point]],
+    chance: Sequence[tuple[float, float]],
+    axes_titles: tuple[str, str],
+    label: str,
+) -> Markup:
+    """Curves of several arms between 0 and 1, such as ROC curves, with the band of one of them.
+
+    Parameters
+    ----------
+    curves : sequence of (arm, points)
+        Drawn in this order, so the last lies on top.
+    band : tuple of (arm, points)
+        Points without bounds are left out.
+    chance : sequence of (x, y)
+        The dashed line of no knowledge.
+    axes_titles : tuple of str
+        Across and up.
+    label : str
+        What a screen reader says.
+    """
+    axes = Axes((0, 1), (0, 1), 360, 360)
+    parts = [_open(axes, label), *_grid(axes, 1), _band_area(axes, band[1], band[0])]
+    parts.append(Markup('<path class="chance" d="{}"/>').format(axes.path(chance)))
+    for arm, line in curves:
+        parts.append(Markup('<path class="curve {}" d="{}"/>').format(arm_class(arm), axes.path(line)))
+    return Markup("").join([*parts, _close(axes, *axes_titles)])
 
 
 def calibration(groups: Sequence[Point], smooth: Sequence[Point], arm: str, label: str) -> Markup:
@@ -123,6 +153,18 @@ def forest_row(
         '<svg class="forest {}" viewBox="0 0 {} 24" aria-hidden="true">{}'
         '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/></svg>'
     ).format(arm_class(arm), FOREST_WIDTH, Markup("").join(lines), x - side / 2, 12 - side / 2, side, side)
+
+
+def forest_whole(estimate: float, low: float, high: float, chance: float) -> Markup:
+    """The row of all cases in a forest plot: a diamond from bound to bound, its middle at the estimate."""
+    x = forest_place(estimate)
+    known = math.isfinite(low) and math.isfinite(high)
+    left, right = (forest_place(low), forest_place(high)) if known else (x - 4, x + 4)
+    return Markup(
+        '<svg class="forest" viewBox="0 0 {0} 24" aria-hidden="true"><path class="chance" d="M{1:.1f} 0V24"/>'
+        '<path class="whole" d="M{2:.1f} 0V24"/>'
+        '<path class="diamond" d="M{3:.1f} 12L{2:.1f} 6L{4:.1f} 12L{2:.1f} 18Z"/></svg>'
+    ).format(FOREST_WIDTH, forest_place(chance), x, left, right)
 
 
 def forest_axis() -> Markup:

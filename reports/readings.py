@@ -1,28 +1,25 @@
-"""Case facts: which cases a report shows, and what each endpoint's model said about them."""
+"""Case facts: what each endpoint's model said about the cases that a report shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ..features.fingerprint import COLUMNS as PRINTS
 from ..features.table import CASE_COLUMNS
-from ..models.result import ARMS, Result
-from .explanation import explained_arm
+from ..models.account import KEY
+from ..models.result import ARMS, Result, explained_arm
+from .case_accounts import ACCOUNTS, THRESHOLDS, Accounts, Cut, cuts_of, rates_of, tell
+from .choice import Reason, outcome
+from .picture_facts import PICTURE_COLUMNS, PICTURES, PictureFacts, picture_facts
 
 SIDES = {"L": "left", "R": "right", "": "side not stated"}
-
-
-class Reason(NamedTuple):
-    """Why a case is shown: the endpoint's name, the role (``error``, ``certain``, ``typical``) and words."""
-
-    endpoint: str
-    role: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,14 @@ class Reading:
         The other arms' mean probabilities.
     fold, repeat : int
         The model that the waterfall explains: that of the first repeat.
-    explained : float
-        That model's probability.
+    explained, cut : float
+        That model's probability, and its own threshold.
     waterfall : Waterfall or None
         None where the arm has no SHAP values for this case.
+    accounts : Accounts
+        What else is told of that model and this case.
+    cuts : tuple of Cut
+        The threshold, then those of a high sensitivity where the result has them; means over the repeats.
     """
 
     endpoint: str
@@ -100,7 +101,10 @@ class Reading:
     fold: int
     repeat: int
     explained: float
+    cut: float
     waterfall: Waterfall | None
+    accounts: Accounts
+    cuts: tuple[Cut, ...]
 
     @property
     def called(self) -> bool:
@@ -115,7 +119,7 @@ class Reading:
     @property
     def outcome(self) -> str:
         """The cell of the 2 x 2 table: true positive, false positive, true negative or false negative."""
-        return f"{'true' if self.correct else 'false'} {'positive' if self.called else 'negative'}"
+        return outcome(self.called, self.truth)
 
 
 @dataclass(frozen=True)
@@ -128,43 +132,12 @@ class CaseFacts:
     lesion_id: str
     reasons: tuple[Reason, ...]
     pictures: tuple[str, ...]
+    picture_facts: tuple[PictureFacts, ...]
     clinical: tuple[tuple[str, Any], ...]
     info: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str, str, str], ...]
     readings: tuple[Reading, ...]
     unread: tuple[tuple[str, str], ...]
-
-
-def choose(result: Result, wanted: str, limit: int) -> dict[str, tuple[Reason, ...]]:
-    """Cases to show, with the reasons why: worst errors first, then most certain, then typical.
-
-    Parameters
-    ----------
-    result : Result
-    wanted : str
-        The arm whose predictions count.
-    limit : int
-        Most cases to show; half of them errors where there are so many, a quarter each of the others.
-
-    Returns
-    -------
-    dict of str to tuple of Reason
-        Case id to reasons, in the order in which they are shown.
-    """
-    queues: dict[str, list[Iterator[tuple[str, Reason]]]] = {"error": [], "certain": [], "typical": []}
-    for endpoint in result.endpoints:
-        mean = _mean_predictions(result, endpoint, wanted)
-        for role, queue in queues.items():
-            queue.append(_queue(role, mean, endpoint))
-    shown: dict[str, tuple[Reason, ...]] = {}
-    certain, typical = limit // 4, limit // 4
-    quotas = {"error": limit - certain - typical, "certain": certain, "typical": typical}
-    left = {role: _turns(queue) for role, queue in queues.items()}
-    for role, quota in quotas.items():
-        _take(left[role], shown, min(limit, len(shown) + quota))
-    for role in quotas:  # What one role could not fill, the others may.
-        _take(left[role], shown, limit)
-    return shown
 
 
 def gather(
@@ -176,157 +149,207 @@ def gather(
     ----------
     result : Result
     chosen : mapping of str to tuple of Reason
-        Case id to reasons, as :func:`choose` gives them.
+        Case id to reasons, as :func:`~cemrad.reports.choice.choose` gives them.
     wanted : str
         The arm that is explained.
     n_steps : int
         Features in a waterfall; the rest is summed.
     """
-    tables = (result.predictions, result.shap, result.shap_base, result.exclusions)
-    of_case = _ByCase(*(_split(frame, chosen) for frame in tables))
-    failures = _split(result.failures, chosen)
+    told = _tell(result, chosen)
+    explained = {key: arm for key, arms in told.items() if (arm := explained_arm(list(arms), wanted)) is not None}
+    models = {key: told[key][arm] for key, arm in explained.items()}
+    waterfalls = _waterfalls(result, models, n_steps)
+    pairs = {(one.endpoint, one.arm) for one in models.values()}
+    rates = {pair: rates_of(result.metrics, *pair) for pair in pairs}
+    accounts = {name: _of_models(result.tables[name], models) for name in ACCOUNTS if name in result.tables}
+    pictures = _split(result.tables.get(PICTURES, pd.DataFrame(columns=PICTURE_COLUMNS)), chosen)
+    failures, excluded = _failure_rows(result.failures, chosen), _reasons(result.exclusions)
+    who = result.cases.loc[list(chosen)].to_dict(orient="index")
+    known = result.clinical.loc[result.clinical.index.isin(list(chosen))].to_dict(orient="index")
     facts = []
     for case_id, reasons in chosen.items():
-        who = {str(key): str(value) for key, value in result.cases.loc[case_id].items()}
-        known = result.clinical.loc[case_id].items() if case_id in result.clinical.index else ()
+        stated = {str(key): str(value) for key, value in who[case_id].items()}
+        ends = {endpoint: explained.get((case_id, endpoint)) for endpoint in result.endpoints}
         facts.append(
             CaseFacts(
                 case_id=case_id,
-                patient_id=who["patient_id"],
-                side=SIDES.get(who["laterality"], who["laterality"]),
-                lesion_id=who["lesion_id"],
+                patient_id=stated["patient_id"],
+                side=SIDES.get(stated["laterality"], stated["laterality"]),
+                lesion_id=stated["lesion_id"],
                 reasons=reasons,
                 pictures=tuple(result.crops.get(case_id, {})),
-                clinical=tuple((str(key), value) for key, value in known),
-                info=tuple((key, value) for key, value in who.items() if key not in (*CASE_COLUMNS, *PRINTS) and value),
-                failures=_failure_rows(failures[case_id]),
-                readings=tuple(_readings(result, case_id, of_case, wanted, n_steps)),
-                unread=tuple(_unread(result, of_case.predictions[case_id], of_case.exclusions[case_id])),
+                picture_facts=picture_facts(pictures[case_id]) if case_id in pictures else (),
+                clinical=tuple((str(key), value) for key, value in known.get(case_id, {}).items()),
+                info=tuple(
+                    (key, value) for key, value in stated.items() if key not in (*CASE_COLUMNS, *PRINTS) and value
+                ),
+                failures=failures.get(case_id, ()),
+                readings=tuple(
+                    _reading(
+                        result,
+                        told[case_id, name],
+                        told[case_id, name][arm],
+                        waterfalls.get((case_id, name)),
+                        tell({of: rows[case_id, name] for of, rows in accounts.items()}),
+                        rates[name, arm],
+                    )
+                    for name, arm in ends.items()
+                    if arm is not None
+                ),
+                unread=tuple(
+                    (
+                        str(result.endpoints[name].get("title", name)),
+                        excluded.get((case_id, name), "the endpoint was not evaluated"),
+                    )
+                    for name, arm in ends.items()
+                    if arm is None
+                ),
             )
         )
     return tuple(facts)
 
 
-class _ByCase(NamedTuple):
-    """The long tables of a result, split by case."""
+def case_anchor(cases: Sequence[CaseFacts], case_id: str) -> str | None:
+    """The anchor of a case's own part of the page, for a link to it; None where it is not among those shown.
 
-    predictions: dict[str, pd.DataFrame]
-    shap: dict[str, pd.DataFrame]
-    base: dict[str, pd.DataFrame]
-    exclusions: dict[str, pd.DataFrame]
-
-
-def _split(frame: pd.DataFrame, ids: Iterable[str]) -> dict[str, pd.DataFrame]:
-    wanted = list(ids)
-    groups = {str(key): rows for key, rows in frame[frame["case_id"].isin(wanted)].groupby("case_id", sort=False)}
-    return {case_id: groups.get(case_id, frame.iloc[:0]) for case_id in wanted}
+    Parameters
+    ----------
+    cases : sequence of CaseFacts
+        Those that are shown, in their order.
+    case_id : str
+    """
+    return next((f"case-{at}" for at, case in enumerate(cases, start=1) if case.case_id == case_id), None)
 
 
-def _failure_rows(rows: pd.DataFrame) -> tuple[tuple[str, str, str, str], ...]:
+Key = tuple[str, str]
+"""A case and an endpoint."""
+
+
+class _Told(NamedTuple):
+    """What one arm said of one case at one endpoint: means over the repeats, and the model of the first of them."""
+
+    case_id: str
+    endpoint: str
+    arm: str
+    repeat: int
+    fold: int
+    truth: float
+    explained: float
+    cut: float
+    probability: float
+    threshold: float
+    threshold_sens95: float
+    threshold_sens100: float
+    low: float
+    high: float
+    n_repeats: int
+
+
+def _tell(result: Result, ids: Iterable[str]) -> dict[Key, dict[str, _Told]]:
+    rows = result.predictions[result.predictions["case_id"].isin(list(ids))]
+    own = ["case_id", "endpoint", "arm"]
+    groups = rows.groupby(own, sort=False, observed=True)
+    means = groups[["probability", *THRESHOLDS]].mean()
+    spans = groups["probability"].agg(["min", "max", "size"])
+    first = rows.sort_values("repeat", kind="stable").drop_duplicates(own).set_index(own)
+    first = first[["repeat", "fold", "truth", "probability", "threshold"]]
+    first = first.rename(columns={"probability": "explained", "threshold": "cut"})
+    told: dict[Key, dict[str, _Told]] = {}
+    for row in first.join(means).join(spans).reset_index().itertuples(index=False, name=None):
+        one = _Told(*row)
+        told.setdefault((one.case_id, one.endpoint), {})[one.arm] = one
+    return told
+
+
+def _failure_rows(failures: pd.DataFrame, ids: Iterable[str]) -> dict[str, tuple[tuple[str, str, str, str], ...]]:
     # Families repeat what is wrong with a picture; a reader needs it once.
-    columns = rows[["state", "picture", "code", "reason"]].drop_duplicates()
-    return tuple(
-        (str(state), str(picture), str(code), str(reason))
-        for state, picture, code, reason in columns.itertuples(index=False)
+    rows = failures.loc[failures["case_id"].isin(list(ids)), ["case_id", "state", "picture", "code", "reason"]]
+    found: dict[str, tuple[tuple[str, str, str, str], ...]] = {}
+    for case_id, state, picture, code, reason in rows.drop_duplicates().astype(str).itertuples(index=False, name=None):
+        found[case_id] = (*found.get(case_id, ()), (state, picture, code, reason))
+    return found
+
+
+def _reasons(exclusions: pd.DataFrame) -> dict[Key, str]:
+    return {
+        (str(case_id), str(endpoint)): str(reason)
+        for endpoint, case_id, reason in exclusions[["endpoint", "case_id", "reason"]].itertuples(index=False)
+    }
+
+
+def _reading(
+    result: Result,
+    arms: Mapping[str, _Told],
+    own: _Told,
+    waterfall: Waterfall | None,
+    accounts: Accounts,
+    rates: Mapping[str, float],
+) -> Reading:
+    stated = result.endpoints[own.endpoint]
+    return Reading(
+        endpoint=own.endpoint,
+        title=str(stated.get("title", own.endpoint)),
+        positive=str(stated.get("positive", "positive")),
+        arm=own.arm,
+        truth=bool(own.truth > 0.5),
+        probability=float(own.probability),
+        threshold=float(own.threshold),
+        n_repeats=int(own.n_repeats),
+        low=float(own.low),
+        high=float(own.high),
+        other_arms=tuple((name, float(arms[name].probability)) for name in ARMS if name in arms and name != own.arm),
+        fold=int(own.fold),
+        repeat=int(own.repeat),
+        explained=float(own.explained),
+        cut=float(own.cut),
+        waterfall=waterfall,
+        accounts=accounts,
+        cuts=tuple(cuts_of(rates, own._asdict())),
     )
 
 
-def _readings(result: Result, case_id: str, of_case: _ByCase, wanted: str, n_steps: int) -> Iterator[Reading]:
-    mine = of_case.predictions[case_id]
-    for endpoint, stated in result.endpoints.items():
-        rows = mine[mine["endpoint"] == endpoint]
-        arm = explained_arm(list(rows["arm"].unique()), wanted)
-        if arm is None:
-            continue  # It is among the unread, with the reason.
-        own = rows[rows["arm"] == arm].sort_values("repeat")
-        row = own.iloc[0]
-        others = rows[rows["arm"] != arm].groupby("arm")["probability"].mean()
-        yield Reading(
-            endpoint=endpoint,
-            title=str(stated.get("title", endpoint)),
-            positive=str(stated.get("positive", "positive")),
-            arm=arm,
-            truth=bool(row["truth"] > 0.5),
-            probability=float(own["probability"].mean()),
-            threshold=float(own["threshold"].mean()),
-            n_repeats=len(own),
-            low=float(own["probability"].min()),
-            high=float(own["probability"].max()),
-            other_arms=tuple((name, float(others[name])) for name in ARMS if name in others.index),
-            fold=int(row["fold"]),
-            repeat=int(row["repeat"]),
-            explained=float(row["probability"]),
-            waterfall=_waterfall(row, of_case.shap[case_id], of_case.base[case_id], n_steps),
-        )
+def _split(frame: pd.DataFrame, ids: Iterable[str]) -> Mapping[str, pd.DataFrame]:
+    found: dict[str, pd.DataFrame] = defaultdict(lambda: frame.iloc[:0])
+    for key, rows in frame[frame["case_id"].isin(list(ids))].groupby("case_id", sort=False):
+        found[str(key)] = rows
+    return found
 
 
-def _unread(result: Result, predictions: pd.DataFrame, exclusions: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    reasons = dict(zip(exclusions["endpoint"], exclusions["reason"], strict=True))
-    for endpoint, stated in result.endpoints.items():
-        if not (predictions["endpoint"] == endpoint).any():
-            yield str(stated.get("title", endpoint)), str(reasons.get(endpoint, "the endpoint was not evaluated"))
+def _of_models(table: pd.DataFrame, models: Mapping[Key, _Told]) -> Mapping[Key, pd.DataFrame]:
+    """Rows of a table that are about the model which made the prediction of each case and endpoint."""
+    keys = ["case_id", *KEY]
+    found: dict[Key, pd.DataFrame] = defaultdict(lambda: table.iloc[:0])
+    if len(table) and models:
+        wanted = pd.DataFrame([one[:5] for one in models.values()], columns=keys)
+        for key, rows in table.merge(wanted, on=keys).groupby(["case_id", "endpoint"], sort=False, observed=True):
+            case_id, endpoint = key
+            found[str(case_id), str(endpoint)] = rows
+    return found
 
 
-def _waterfall(row: pd.Series[Any], shap: pd.DataFrame, base: pd.DataFrame, n_steps: int) -> Waterfall | None:
-    keys = ["endpoint", "arm", "repeat", "fold"]
-    start = base[(base[keys] == row[keys]).all(axis=1)]
-    if start.empty:
-        return None
-    mine = shap[(shap[keys] == row[keys]).all(axis=1)]
-    mine = mine.loc[mine["shap"].abs().sort_values(ascending=False, kind="stable").index]
-    steps = [
-        Step(str(name), float(value), float(move))
-        for name, value, move in mine[["feature", "value", "shap"]].head(n_steps).itertuples(index=False)
-    ]
-    summed = mine["shap"].iloc[n_steps:]
-    if len(summed):
-        steps.append(Step("", float("nan"), float(summed.sum())))
-    first, margin = float(start["base"].iloc[0]), float(start["margin"].iloc[0])
-    gap = abs(first + float(mine["shap"].sum()) - margin)
-    return Waterfall(first, margin, tuple(steps), len(summed), gap)
+def _waterfalls(result: Result, told: Mapping[Key, _Told], n_steps: int) -> dict[Key, Waterfall]:
+    """Of the explained model of each case and endpoint, where there are SHAP values of it."""
+    keys = ["case_id", *KEY]
+    wanted = pd.DataFrame([one[:5] for one in told.values()], columns=keys)
+    if wanted.empty or result.shap_base.empty:
+        return {}
+    moves: dict[Key, list[Step]] = {}
+    if len(result.shap):
+        shap = result.shap.merge(wanted, on=keys)
+        shap = shap.iloc[np.argsort(-shap["shap"].abs().to_numpy(), kind="stable")]
+        columns = shap[["case_id", "endpoint", "feature", "value", "shap"]]
+        for case_id, endpoint, name, value, move in columns.itertuples(index=False, name=None):
+            moves.setdefault((case_id, endpoint), []).append(Step(str(name), float(value), float(move)))
+    starts = result.shap_base.merge(wanted, on=keys)[["case_id", "endpoint", "base", "margin"]]
+    return {
+        (case_id, endpoint): _waterfall(float(base), float(margin), moves.get((case_id, endpoint), []), n_steps)
+        for case_id, endpoint, base, margin in starts.itertuples(index=False, name=None)
+    }
 
 
-def _mean_predictions(result: Result, endpoint: str, wanted: str) -> pd.DataFrame:
-    rows = result.predictions[result.predictions["endpoint"] == endpoint]
-    arm = explained_arm(list(rows["arm"].unique()), wanted)
-    mean = rows[rows["arm"] == arm].groupby("case_id", sort=True)[["truth", "probability", "threshold"]].mean()
-    mean["positive"] = mean["truth"] > 0.5
-    mean["called"] = mean["probability"] >= mean["threshold"]
-    return mean
-
-
-def _queue(role: str, mean: pd.DataFrame, endpoint: str) -> Iterator[tuple[str, Reason]]:
-    wrong = mean["called"] != mean["positive"]
-    if role == "error":
-        rows, key = mean[wrong], -(mean["probability"] - mean["truth"]).abs()
-    elif role == "certain":
-        rows, key = mean[~wrong], (mean["probability"] - mean["truth"]).abs()
-    else:
-        middle = mean.groupby("positive")["probability"].transform("median")
-        rows, key = mean, (mean["probability"] - middle).abs()
-    for case_id in key.loc[rows.index].sort_values(kind="stable").index:
-        words = _words(role, bool(mean.loc[case_id, "called"]), bool(mean.loc[case_id, "positive"]))
-        yield str(case_id), Reason(endpoint, role, words)
-
-
-def _words(role: str, called: bool, positive: bool) -> str:
-    if role == "error":
-        return f"false {'positive' if called else 'negative'}"
-    if role == "certain":
-        return f"true {'positive' if called else 'negative'}"
-    return f"typical {'positive' if positive else 'negative'}"
-
-
-def _turns(queues: list[Iterator[tuple[str, Reason]]]) -> Iterator[tuple[str, Reason]]:
-    # One case of each endpoint in turn, so that the first endpoint does not take every place.
-    return (item for item in chain.from_iterable(zip_longest(*queues)) if item is not None)
-
-
-def _take(turns: Iterator[tuple[str, Reason]], shown: dict[str, tuple[Reason, ...]], limit: int) -> None:
-    while len(shown) < limit:
-        item = next(turns, None)
-        if item is None:
-            return
-        case_id, reason = item
-        if case_id not in shown or reason.role == "error":  # One reason is enough, but no error is passed over.
-            shown[case_id] = (*shown.get(case_id, ()), reason)
+def _waterfall(base: float, margin: float, moves: Sequence[Step], n_steps: int) -> Waterfall:
+    steps, summed = list(moves[:n_steps]), moves[n_steps:]
+    if summed:
+        steps.append(Step("", math.nan, math.fsum(step.shap for step in summed)))
+    gap = abs(base + math.fsum(step.shap for step in moves) - margin)
+    return Waterfall(base, margin, tuple(steps), len(summed), gap)

@@ -17,7 +17,14 @@ function press(root, verdict) {
   each("button[data-verdict]", (b) => b.setAttribute("aria-pressed", String(b.dataset.verdict === verdict)), root);
 }
 
-function cell(text) {
+// As features/cells.py writes it: no cell is a formula to a spreadsheet.
+function guard(text) {
+  const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text);
+  return /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !isNumber ? `'${text}` : text;
+}
+
+function cell(said) {
+  const text = guard(said);
   return /[",\n\r]/.test(text) || text !== text.trim() ? `"${text.replace(/"/g, '""')}"` : text;
 }
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from . import numbers, words
+from .feature_meaning import meanings
 
 # Control characters, and those that reorder or hide text: an id must look like what it is.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -62,6 +63,7 @@ def _environment() -> Environment:
         "percent": numbers.percent,
         "p_value": numbers.p_value,
         "counted": numbers.counted,
+        "meanings": meanings,
         "feature_words": words.feature_words,
         "picture_words": words.picture_words,
         "arm_title": words.arm_title,

@@ -47,6 +47,13 @@ AGGREGATE_WORDS = {
     "mean": "the mean of its lesions' probabilities",
     "vote": "the share of its lesions that is called positive, and is itself called so from one half on",
 }
+MISSING_WORDS = {
+    "xgboost": "the trees send a missing value the way that served their training side best",
+    "random_forest": "the trees send a missing value the way that served their training side best",
+    "logistic": "the median of the training side stands in for a missing value",
+    "mlp": "the median of the training side stands in for a missing value",
+}
+"""What each learner does with a missing feature."""
 
 _CLASSES = {
     "firstorder": "first-order",
@@ -76,6 +83,12 @@ _FILTERS = {
     "exponential": "exponential",
     "gradient": "gradient",
     "lbp-2D": "local binary pattern",
+}
+_KINDS = {
+    "feature_class": _CLASSES | {"pooled activation": "pooled activation (deep)"},
+    "filter": {"original": "unfiltered (original)", "none": "no filter (deep, clinical)"},
+    "image_type": IMAGE_TYPES | {"none": "no image (clinical)"},
+    "view": {"none": "no view (clinical)"},
 }
 
 
@@ -124,6 +137,18 @@ def picture_words(picture: str) -> str:
     return f"{IMAGE_TYPES[image_type]} {view}".strip()
 
 
+def kind_words(sort: str, group: str) -> str:
+    """A group of features in words; `sort` is a field of :class:`~cemrad.models.kinds.Kind`.
+
+    Examples
+    --------
+    >>> kind_words("filter", "log-sigma-3-0-mm-3D"), kind_words("image_type", "RC"), kind_words("view", "none")
+    ('LoG 3 px', 'recombined', 'no view (clinical)')
+    """
+    known = _KINDS.get(sort, {}) | {"other": "other"}
+    return known.get(group) or (filter_words(group) if sort == "filter" else group)
+
+
 def arm_title(arm: str) -> str:
     """An arm's name as a heading.
 
@@ -140,17 +165,26 @@ def metric_title(metric: str) -> str:
     return METRIC_TITLES.get(metric, metric)
 
 
-def _radiomics(feature: str) -> str:
-    image, _, rest = feature.partition("_")
-    kind, _, name = rest.partition("_")
-    if kind not in _CLASSES or not name:
-        return feature
+def radiomics_words(kind: str, name: str) -> str:
+    """A handcrafted feature of a class, in words.
+
+    Examples
+    --------
+    >>> radiomics_words("glcm", "Imc1")
+    'GLCM informational measure of correlation 1'
+    """
     words = f"{_CLASSES[kind]} {_ACRONYMS.get(name) or _spaced(name)}"
-    words = words[:1].upper() + words[1:]
-    return words if image == "original" else f"{words}, {_filter(image)}"
+    return words[:1].upper() + words[1:]
 
 
-def _filter(image: str) -> str:
+def filter_words(image: str) -> str:
+    """A filtered picture's name in words.
+
+    Examples
+    --------
+    >>> filter_words("log-sigma-3-0-mm-3D"), filter_words("wavelet-HL"), filter_words("squareroot")
+    ('LoG 3 px', 'wavelet HL', 'square root')
+    """
     # A sigma counts pixels: the images carry no physical size, whatever unit the column's name holds.
     sigma = re.match(r"log-sigma-(\d+)-(\d+)", image)
     if sigma:
@@ -160,13 +194,37 @@ def _filter(image: str) -> str:
     return _FILTERS.get(image, image)
 
 
-def _deep(feature: str) -> str:
+def network_words(feature: str) -> str:
+    """The network of a deep feature such as ``resnet50_0007``; empty where it does not name one.
+
+    Examples
+    --------
+    >>> network_words("resnet50_0007"), network_words("other")
+    ('ResNet-50', '')
+    """
     network, _, channel = feature.rpartition("_")
-    digits = re.fullmatch(r"[a-z]*(\d+)", channel)
-    if not network or not digits:
-        return feature
+    if not network or not re.fullmatch(r"[a-z]*\d+", channel):
+        return ""
     size = re.fullmatch(r"resnet(\d+)", network)
-    return f"{f'ResNet-{size[1]}' if size else network} channel {int(digits[1])}"
+    return f"ResNet-{size[1]}" if size else network
+
+
+def _radiomics(feature: str) -> str:
+    image, _, rest = feature.partition("_")
+    kind, _, name = rest.partition("_")
+    if kind not in _CLASSES or not name:
+        return feature
+    words = radiomics_words(kind, name)
+    return words if image == "original" else f"{words}, {filter_words(image)}"
+
+
+def _deep(feature: str) -> str:
+    network = network_words(feature)
+    return (
+        f"{network} channel {int(feature.rpartition('_')[2].lstrip('abcdefghijklmnopqrstuvwxyz'))}"
+        if network
+        else feature
+    )
 
 
 def _plain(feature: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from io import BytesIO
 from itertools import product
 from typing import Any
 
@@ -9,8 +11,12 @@ import numpy as np
 import pandas as pd
 from cemrad.features.crop import Crop
 from cemrad.features.failure import Failure, failures_frame
+from cemrad.models.accounts import SHELF, interventional, permutation
+from cemrad.models.accounts import interactions as account_interactions
+from cemrad.models.clusters import cluster_table
 from cemrad.models.further import further_tables
 from cemrad.models.metrics import METRICS
+from cemrad.models.ranking import selection_table
 from cemrad.models.rates import PER_100
 from cemrad.models.result import (
     ARM_FAMILIES,
@@ -24,7 +30,10 @@ from cemrad.models.result import (
     SHAP_COLUMNS,
     Result,
 )
+from cemrad.models.rows import rows_of
 from cemrad.models.scoring import ScoringSettings
+from cemrad.reports.picture_facts import PICTURE_COLUMNS
+from PIL import Image as PillowImage
 
 N_CASES, N_FOLDS = 40, 5
 PICTURES = ("LE_CC", "RC_CC", "LE_MLO", "RC_MLO")
@@ -67,12 +76,15 @@ def make_result(seed: int = 0, *, signal: float = 0.7, phantom: bool = False, **
         _FURTHER[seed, signal] = further_tables(
             tables["predictions"], scoring, seed, nothing, levels, cases[["vendor"]]
         )
+        _FURTHER[seed, signal] |= make_accounts(tables)
     metrics, differences = _estimates(rng, signal, {key: int(values.sum()) for key, values in truth.items()})
     fields: dict[str, Any] = {
         "name": "Phantom demo study",
         "phantom": phantom,
         **tables,
-        "tables": _FURTHER[seed, signal],
+        "tables": {
+            **_FURTHER[seed, signal], **_told_of_shap(tables), "pictures": make_pictures(cases),
+        },
         "metrics": metrics,
         "differences": differences,
         "exclusions": pd.DataFrame(
@@ -122,6 +134,43 @@ def make_cases() -> pd.DataFrame:
         index=pd.Index(ids, dtype=object),
         dtype=object,
     )
+
+
+def make_accounts(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Accounts of every case by its fused model; every fifth case is far from the training cases."""
+    rows: dict[str, list[tuple[Any, ...]]] = {"calibrated": [], "likeness": [], "neighbours": [], "counterfactuals": []}
+    said = tables["predictions"][tables["predictions"]["arm"] == "fused"].reset_index(drop=True)
+    names = [name for name in FEATURES if not name.startswith("clinical")]
+    for at, row in said.iterrows():
+        key, p = (row["endpoint"], "fused", row["repeat"], row["fold"], row["case_id"]), row["probability"]
+        rows["calibrated"].append((*key, 0.9 * p, 0.9 * p + 0.1, 0.9 * p + 0.05, 32))
+        distance, called = (9.5, "far") if at % 5 == 0 else (4.0, "")
+        least = [(1, names[at % 30], 3.1, 4.2), (2, names[(at + 7) % 30], float("nan"), 0.0)]
+        rows["likeness"] += [(*key, distance, 6.0, 8.0, called, *one) for one in least]
+        others = said[(said["endpoint"] == row["endpoint"]) & (said["patient_id"] != row["patient_id"])].iloc[:5]
+        near = zip(others["case_id"], others["truth"], others["probability"], strict=True)
+        rows["neighbours"] += [
+            (*key, rank, who, 0.8 + 0.1 * rank, 0.7, *what) for rank, (who, *what) in enumerate(near, 1)
+        ]
+        to = 0.4 if p >= 0.47 else 0.5
+        sets = [(0, 0, "", *[float("nan")] * 3, p)] if at % 4 == 0 else [(1, 1, names[at % 30], 50.0, 42.5, -0.4, to)]
+        rows["counterfactuals"] += [(*key, *one, 0.47) for one in sets]
+    return {name: pd.DataFrame(made, columns=SHELF.take(name).COLUMNS) for name, made in rows.items()}
+
+
+def make_pictures(cases: pd.DataFrame) -> pd.DataFrame:
+    """What came with each picture: a drawn mask on those of the second view, a grey square as the whole picture."""
+    file = BytesIO()
+    PillowImage.new("L", (60, 80), 90).save(file, format="JPEG")
+    jpeg = b64encode(file.getvalue()).decode()
+    walls = {"L": "left", "R": "right"}
+    return pd.DataFrame([
+        (case_id, picture, walls[side], 2000, 1500, *mask, jpeg, 60, 80, 10.0, 20.0, 30.0, 50.0)
+        for case_id, side in cases["laterality"].items()
+        for picture in PICTURES
+        for mask in [("automatic", "unet", "a1b2", "RC", 0.91, "yes" if picture == "LE_MLO" else "no", "low contrast")
+                     if "MLO" in picture else ("manual", "", "", "", float("nan"), "", "")]
+    ], columns=PICTURE_COLUMNS)  # fmt: skip
 
 
 def make_crops(rng: np.random.Generator, side_px: int = 96) -> dict[str, Crop]:
@@ -181,6 +230,36 @@ def _one_arm(
         "shap": pd.DataFrame(shap, columns=SHAP_COLUMNS),
         "shap_base": pd.DataFrame(base, columns=SHAP_BASE_COLUMNS),
         "chosen": pd.DataFrame(chosen, columns=CHOSEN_COLUMNS),
+    }
+
+
+def _told_of_shap(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What is told of the fused arm beyond its SHAP values: accounts of each fold, clusters, steadiness."""
+    rng = np.random.default_rng(11)
+    keys = ["endpoint", "arm", "repeat", "fold"]
+    strength = tables["shap"].query("arm == 'fused'").assign(size=lambda rows: rows["shap"].abs())
+    strength = strength.groupby([*keys, "feature"], as_index=False)["size"].mean()
+    size = strength["size"]
+    noise = rng.normal(1, 0.3, len(size))
+    values = pd.DataFrame(rng.normal(size=(N_CASES, len(FEATURES))), columns=FEATURES)
+    values[FEATURES[4]] = values[FEATURES[3]] + 0.1 * values[FEATURES[4]]
+    values["radiomics:LE_CC:original_shape2D_Elongation"] = values[FEATURES[3]]
+    pairs = strength.assign(other=strength.groupby(keys)["feature"].shift()).dropna()
+    interactions = [
+        strength.assign(kind="main", one=strength["feature"], other=strength["feature"], strength=size),
+        pairs.assign(kind="pair", one=pairs["feature"], strength=0.2 * pairs["size"]),
+    ]
+    shared = {"n_pairs": 1, "n_cases": N_CASES // N_FOLDS}
+    return {
+        "permutation": strength.assign(loss=0.6, permuted=0.6 + 0.1 * size * noise)[permutation.COLUMNS],
+        "interventional": strength.assign(
+            path_dependent=size, interventional=size * noise, difference=0.1, n_cases=8, n_background=32
+        )[interventional.COLUMNS],
+        "interactions": pd.concat(interactions, ignore_index=True).assign(**shared)[account_interactions.COLUMNS],
+        "clusters": cluster_table(values, tables["chosen"], dict.fromkeys(ENDPOINTS, "fused")),
+        "selection": selection_table(
+            tables["chosen"], [(key, rows_of(values, np.zeros(N_CASES, dtype=int), ())) for key in ENDPOINTS]
+        ),
     }
 
 

@@ -14,6 +14,7 @@ class Element:
     tag: str
     attributes: dict[str, str]
     pieces: list[str] = field(default_factory=list)
+    within: list[Element] = field(default_factory=list, repr=False)
 
     @property
     def text(self) -> str:
@@ -39,6 +40,8 @@ class Page(HTMLParser):
         element = Element(tag, {name: value or "" for name, value in attrs})
         assert len(element.attributes) == len(attrs), f"an attribute stands twice in <{tag}>"
         self.elements.append(element)
+        for outer in self._open:
+            outer.within.append(element)
         if tag not in VOID:
             self._open.append(element)
 

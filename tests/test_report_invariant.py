@@ -9,7 +9,6 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from cemrad.features.failure import Failure, failures_frame
 from cemrad.models.result import Result
 from cemrad.reports.facts import gather_facts
 from cemrad.reports.model_card import model_card
@@ -20,31 +19,9 @@ from cemrad.reports.template import visible
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from .hostile import HOSTILE, hostile_result
 from .report_fixture import make_result
 from .report_parser import Page
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</script><script>alert(2)</script>",
-    "<img src=x onerror=alert(3)>",
-    '" onmouseover="alert(4)" x="',
-    "' onfocus='alert(5)' autofocus='",
-    "javascript:alert(6)",
-    "<a href='javascript:alert(7)'>x</a>",
-    "<svg/onload=alert(8)>",
-    "</style><style>*{background:url(https://evil.example/9)}</style>",
-    "<iframe src=//evil.example/10></iframe>",
-    "</details></section></main><h1>11",
-    "{{ 7 * 7 }}{% raw %}",
-    "=cmd|' /C calc'!A0",
-    "case\u202e\u2066gpj.exe",
-    "<!-- --><![CDATA[<b>]]>-->",
-    "&lt;b&gt;&#x3c;b&#x3e;",
-    "<base href=https://evil.example/>",
-    "nul\x00bell\x07line\nfeed",
-    "`<b>`**bold**[x](javascript:alert(18))|",
-    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
-)
 
 
 @pytest.fixture(scope="module")
@@ -56,47 +33,6 @@ def result() -> Result:
 def page(result, tmp_path_factory) -> Page:
     path = write_report(result, tmp_path_factory.mktemp("report") / "report.html", ReportSettings(max_cases=12))
     return Page(path.read_text(encoding="utf-8"))
-
-
-def hostile_result() -> Result:
-    """Every place that a user can write to, filled with every string."""
-    result = make_result(crops={})
-    names = dict(zip(result.cases.index[: len(HOSTILE)], HOSTILE, strict=True))
-    frames = {}
-    for field in ("predictions", "shap", "shap_base", "failures", "exclusions"):
-        frames[field] = getattr(result, field).replace({"case_id": names})
-    features = dict(zip(result.shap["feature"].unique()[: len(HOSTILE)], HOSTILE, strict=True))
-    frames["shap"] = frames["shap"].replace({"feature": features})
-    frames["chosen"] = result.chosen.replace({"feature": features})
-    frames["cases"] = result.cases.rename(index=names).assign(
-        patient_id=lambda f: [HOSTILE[i % len(HOSTILE)] for i in range(len(f))], site=[*HOSTILE, *HOSTILE]
-    )
-    frames["cases"].columns = [*frames["cases"].columns[:-1], HOSTILE[0]]
-    frames["clinical"] = pd.DataFrame({HOSTILE[2]: [*HOSTILE, *HOSTILE]}, index=frames["cases"].index)
-    frames["failures"] = failures_frame([Failure(text, text, text, text, text) for text in HOSTILE])
-    keys = dict(zip(result.endpoints, ("<script>", '"onload="'), strict=True))
-    for field in ("predictions", "shap", "shap_base", "chosen", "metrics", "differences", "exclusions"):
-        frames[field] = frames.get(field, getattr(result, field)).replace({"endpoint": keys})
-    frames["metrics"] = frames["metrics"].replace({"method": {"DeLong, clustered by patient": HOSTILE[0]}})
-    frames["exclusions"] = pd.DataFrame(
-        [("<script>", x, x) for x in HOSTILE], columns=["endpoint", "case_id", "reason"]
-    )
-    endpoints = {
-        keys[key]: stated | {"title": HOSTILE[i], "positive": HOSTILE[i + 2]}
-        for i, (key, stated) in enumerate(result.endpoints.items())
-    }
-    rest = {
-        "endpoints": endpoints,
-        "folds": {keys["er"]: {text: text for text in HOSTILE}},
-        "cohort": {
-            "name": HOSTILE[1],
-            "counts": dict.fromkeys(HOSTILE, 1),
-            "notes": [{"code": text, "text": text, "count": 1} for text in HOSTILE],
-        },
-        "provenance": {"versions": {x: x for x in HOSTILE}, "made": dict.fromkeys(HOSTILE, list(HOSTILE))},
-        "name": "".join(HOSTILE),
-    }
-    return make_result(**(frames | rest | {"crops": {}}))
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +98,7 @@ def _triples(frame: pd.DataFrame, first: str) -> Counter:
 def test_every_metric_and_difference_is_printed_as_the_result_holds_it(result, page):
     cells = [e for e in page.all("td") if "data-low" in e.attributes]
     found = Counter(tuple(e.attributes[f"data-{key}"] for key in ("value", "low", "high")) for e in cells)
-    tables = {name: rows[rows["level"] == "lesion"] for name, rows in result.tables.items()}
+    tables = {name: rows[rows["level"] == "lesion"] for name, rows in result.tables.items() if "level" in rows}
     curve = tables["decision_curve"][lambda rows: rows["threshold"].isin(AT) & (rows["arm"] != "none")]
     groups = tables["subgroups"].rename(columns={"auc_low": "low", "auc_high": "high"})
     expected = _triples(result.metrics, "estimate") + _triples(result.differences, "difference")
@@ -215,10 +151,10 @@ def test_the_ranking_is_the_mean_of_absolute_values(result):
         for feature in told.ranking:
             assert feature.mean_abs == pytest.approx(wide[feature.name])
         assert sum(f.mean_abs for f in told.ranking) + told.rest == pytest.approx(wide.sum())
-        assert sum(share for _, share in told.blocks) == pytest.approx(1)
-        assert sum(share for _, share in told.pictures) == pytest.approx(1)
+        parts = {part.sort: {one.group: one.share for one in part.groups} for part in told.further.partitions}
+        assert [sum(shares.values()) for shares in parts.values()] == pytest.approx([1] * 5)
         radiomics = wide[wide.index.str.startswith("radiomics")].sum() / wide.sum()
-        assert dict(told.blocks)["radiomics"] == pytest.approx(radiomics)
+        assert parts["block"]["radiomics"] == pytest.approx(radiomics)
 
 
 def test_steadiness_counts_the_models_that_chose_a_feature(result):

@@ -111,3 +111,19 @@ def test_a_result_stored_before_the_further_thresholds_is_read(result, tmp_path)
     again = Result.load(tmp_path).predictions
     assert again["threshold_sens95"].isna().all()
     assert list(again.columns) == list(result.predictions.columns)
+
+
+def test_crops_are_unpacked_when_they_are_asked_for_and_saved_again(result, tmp_path):
+    result.save(tmp_path / "a")
+    stored = Result.load(tmp_path / "a")
+    assert list(stored.crops) == list(result.crops)
+    stored.save(tmp_path / "a")  # in the place of what it reads from
+    stored.save(tmp_path / "b")
+    again = Result.load(tmp_path / "b").crops
+    for case_id, pictures in result.crops.items():
+        assert list(again[case_id]) == list(pictures)
+        for name, crop in pictures.items():
+            back = again[case_id][name]
+            np.testing.assert_array_equal(back.pixels, crop.pixels)
+            np.testing.assert_array_equal(back.mask, crop.mask)
+            assert (back.top, back.left) == (crop.top, crop.left)

@@ -34,7 +34,8 @@ SMALL = {
 }
 PROMISED = [
     "features.parquet", "features.csv", "cases.csv", "labels.csv", "failures.csv", "table.json", "predictions.parquet",
-    "metrics.json", "shap.parquet", "model/model.cemrad", "model_card.md", "report.html", "run.json", "inputs.csv",
+    "metrics.json", "shap.parquet", "model/model.cemrad", "model_card.md", "report.html", "report.json", "run.json",
+    "inputs.csv", "guidelines.csv", "guidelines.md",
 ]  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def render(facts: Facts, result: Result) -> Markup:
     order = {"failed": 0, "finding": 1, "passed": 2, "not applicable": 3}
     return fill(
         "audit.html.j2",
+        caveats=facts.caveats,
         checks=sorted((_check(row, facts) for row in checks), key=lambda row: order.get(row["state"], 9)),
         audited=audit is not None,
         panels=[] if panel is None else [_panel(panel, key, facts) for key in panel["endpoint"].unique()],
