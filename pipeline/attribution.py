@@ -69,13 +69,15 @@ def attribute(
     settings : ReportSettings
         Whose arm is told; ``maps`` and ``local_maps`` turn parts off.
     """
+    if not settings.maps:
+        return Attributed({}, {})
     models = told(result, settings.arm, shown)
     deep = moves(result, models, "deep")
     stage = _Stage(table, result, features, deep[deep["shap"] != 0])
-    reason, family = _network(cohort, features, settings)
+    reason, family = _network(cohort, features)
     if family is None:
         stage.rest(reason)
-    top = top_columns(moves(result, models, "radiomics"), settings.local_maps if settings.maps else 0)
+    top = top_columns(moves(result, models, "radiomics"), settings.local_maps)
     if any(top.values()) and cohort.table is None and "radiomics" in features.families:
         stage.local = LocalMaps(features)
     else:
@@ -86,10 +88,8 @@ def attribute(
     return stage.done()
 
 
-def _network(cohort: Cohort, features: FeatureSettings, settings: ReportSettings) -> tuple[str, Family | None]:
+def _network(cohort: Cohort, features: FeatureSettings) -> tuple[str, Family | None]:
     """The deep family of the extraction, or the reason why nothing can be spread."""
-    if not settings.maps:
-        return "maps are turned off in this study (report.maps)", None
     if cohort.table is not None or "deep" not in features.families:
         return "the features came as a table, without pixels or network", None
     from ..features.activation import require_mean  # torch takes seconds to import

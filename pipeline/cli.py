@@ -230,12 +230,13 @@ def report(
 ) -> None:
     """Write the report of an evaluation again."""
     from ..models.result import Result
-    from ..reports.guidelines import write_guidelines
+    from ..reports.model_card import write_model_card
     from ..reports.page import write_report
+    from .folder import report_settings
 
     result = Result.load(folder)
-    path = write_report(result, output or folder / "report.html")
-    write_guidelines(result, path.parent)
+    path = write_report(result, output or folder / "report.html", report_settings(folder))
+    write_model_card(result, path.with_name("model_card.md"))
     OUT.print(escape(f"report: {path}"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ..features.errors import StudyError
+from ..features.settings import parse_settings
 from ..features.whole import UNFINISHED
 from ..models.design import resolve_endpoints
 from ..models.result import TABLE, Result
+from ..reports.facts import ReportSettings
 from .audit import AUDIT_FILE
 from .doctor import versions
 from .inputs import file_sha256
@@ -102,7 +105,7 @@ def made_by(folder: Path, commands: Sequence[str], extraction: Mapping[str, Any]
         "versions": versions(),
         "extraction": extraction,
         "run": {
-            "commands": list(commands),
+            "commands": [without_folders(command) for command in commands],
             "platform": platform.platform(),
             "record": RECORD,
             "sha256": {path.name: file_sha256(path) for path in read},
@@ -127,6 +130,13 @@ def stored_study(folder: Path) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         raise StudyError(f"{folder / RECORD}: not the record of a run: {error!r} is missing") from None
     return values | {"output": str(folder)}
+
+
+def report_settings(folder: Path) -> ReportSettings | None:
+    """What the study of a run's folder says of its report; None where the folder has no record of a run."""
+    if not (folder / RECORD).is_file():
+        return None
+    return parse_settings(ReportSettings, stored_study(folder).get("report", {}), where=f"{folder / RECORD}: report")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -158,4 +168,23 @@ def is_left_over(path: Path) -> bool:
 
 def command_line() -> str:
     """The command that is running, as a user would type it."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def without_folders(command: str) -> str:
+    """A command for others' eyes: of an absolute path only its name, which is no one's home.
+
+    Examples
+    --------
+    >>> without_folders("cemrad run /home/me/study.yaml -s cohort.path=/data/cases.csv -o runs/mine")
+    'cemrad run study.yaml -s cohort.path=cases.csv -o runs/mine'
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of an earlier version, which did not quote
+        words = command.split()
+    told = []
+    for word in words:
+        key, is_set, value = word.rpartition("=")
+        told.append(f"{key}{is_set}{Path(value).name}" if Path(value).is_absolute() else word)
+    return shlex.join(told)

@@ -25,7 +25,6 @@ from ..models.result import Result
 from ..models.train import train
 from ..reports.bundle_card import bundle_card
 from ..reports.errors import pictured_cases
-from ..reports.guidelines import write_guidelines
 from ..reports.model_card import write_model_card
 from ..reports.page import shown_cases, write_report
 from .attribution import attribute
@@ -297,7 +296,6 @@ class Run:
         with self._stage("report"):
             path = write_report(self.result, self.study.output / "report.html", self.study.report)
             write_model_card(self.result, self.study.output / "model_card.md")
-            write_guidelines(self.result, self.study.output)
         return path
 
     @property

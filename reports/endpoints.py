@@ -182,6 +182,11 @@ class EndpointFacts:
     exclusions: tuple[tuple[str, int], ...]
     explanation: Explanation | None
 
+    @property
+    def folded(self) -> bool:
+        """Whether its models come of several folds, which share training cases."""
+        return self.folds.get("by") != "external" and self.folds.get("n_folds", 1) > 1
+
 
 def gather(result: Result, key: str, wanted: str, top: int) -> EndpointFacts:
     """The facts of one endpoint.

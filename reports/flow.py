@@ -103,11 +103,10 @@ def gather(result: Result) -> Flow:
     result : Result
     """
     cases, failures = result.cases, result.failures
-    stated = result.provenance.get("evaluation", {}).get("same_person", ())
-    persons = persons_of(cases, [name for name in stated if name in cases])
-    known = failures["case_id"].isin(cases.index)
-    refused = failures[~known & (failures["case_id"] != "")].drop_duplicates("case_id")
-    failed = failures[known & (failures["state"] == "failed")]
+    persons = persons_in(result)
+    known, failed = failures["case_id"].isin(cases.index), failures["state"] == "failed"
+    refused = failures[~known & failed & (failures["case_id"] != "")].drop_duplicates("case_id")
+    failed = failures[known & failed]
     return Flow(
         n_cases=len(cases),
         n_breasts=int(cases["breast_id"].nunique()),
@@ -117,6 +116,12 @@ def gather(result: Result) -> Flow:
         n_with_failures=int(failed["case_id"].nunique()),
         endpoints=tuple(_endpoint(result, key, persons) for key in result.endpoints),
     )
+
+
+def persons_in(result: Result) -> pd.Series[str]:
+    """The person behind each case, as the evaluation kept them together."""
+    stated = result.provenance.get("evaluation", {}).get("same_person", ())
+    return persons_of(result.cases, [name for name in stated if name in result.cases])
 
 
 def _n_pictures(cases: pd.DataFrame) -> int:

@@ -18,6 +18,7 @@ from ..models.result import Result
 from .case_index import page_name, split_cases
 from .case_page import render_case
 from .facts import Facts, ReportSettings, gather_facts, shown_cases
+from .guidelines import write_guidelines
 from .sections import SHELF
 from .template import fill, read_part
 from .twin import facts_tables, twin_text
@@ -73,10 +74,15 @@ def write_report(result: Result, path: Path, settings: ReportSettings | None = N
     facts = facts.placed(min(facts.n_here, _fitting(facts, result)), path.stem)
     tables = facts_tables(facts, result)
     csv = {f"{name}.csv": partial(write_csv, table) for name, table in tables.items()}
-    write_whole(path.with_name(f"{path.stem}_tables"), csv)
+    folder = path.with_name(f"{path.stem}_tables")
+    write_whole(folder, csv)
+    for file in folder.glob("*.csv"):
+        if file.name not in csv:
+            file.unlink()  # of an earlier report
     _write_pages(facts, result, path)
     texts = {path.name: render_page(facts, result), f"{path.stem}.json": twin_text(facts, result, tables)}
     write_whole(path.parent, {name: partial(_write_text, text) for name, text in texts.items()})
+    write_guidelines(result, path.parent)
     return path
 
 

@@ -13,14 +13,17 @@ import pandas as pd
 
 from ..features.settings import Settings
 from ..models.result import Result
+from . import errors, flow, guidelines
+from .characteristics import variables
 from .facts import Facts
+from .sections import table_one
 from .words import feature_words
 
 SCHEMA_VERSION = 1
 _AS_TABLES = ("index",)
 """Facts that are tables, and need not be said twice."""
-_PIXELS = ["jpeg"]
-"""Columns that hold pictures, which are no numbers of a page."""
+_PIXELS = {"pictures": ["jpeg"], "local_maps": ["map"]}
+"""Columns that hold pictures, by table; they are no numbers of a page."""
 
 
 def facts_tables(facts: Facts, result: Result) -> dict[str, pd.DataFrame]:
@@ -44,7 +47,10 @@ def facts_tables(facts: Facts, result: Result) -> dict[str, pd.DataFrame]:
         "predictions": result.predictions,
         "shap_ranking": _ranking_table(facts),
     }
-    further = {name: table.drop(columns=_PIXELS, errors="ignore") for name, table in result.tables.items()}
+    further = {
+        name: _without_lists(table.drop(columns=_PIXELS.get(name, []), errors="ignore"))
+        for name, table in result.tables.items()
+    }
     return found | {name: table for name, table in further.items() if name not in found}
 
 
@@ -59,12 +65,17 @@ def twin_text(facts: Facts, result: Result, tables: Mapping[str, pd.DataFrame]) 
         As :func:`facts_tables` gives them; each becomes its columns and its rows.
     """
     told = plain_value(facts)
+    known, _ = variables(result)
     parts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         **{name: value for name, value in told.items() if name not in _AS_TABLES},
         "endpoints_stated": plain_value(result.endpoints),
         "folds": plain_value(result.folds),
         "provenance": plain_value(result.provenance),
+        "flow": plain_value(flow.gather(result)),
+        "characteristics": plain_value(table_one.described(facts, result)),
+        "errors": plain_value([errors.gather(result, one.key, facts.settings.arm, known) for one in facts.endpoints]),
+        "guidelines": plain_value(guidelines.gather(result)),
     }
     lines = [f"{json.dumps(name)}: {_json(value)}" for name, value in parts.items()]
     shown = [f" {json.dumps(name)}: {_json(_table(frame))}" for name, frame in tables.items()]
@@ -90,6 +101,8 @@ def plain_value(value: Any) -> Any:
         return {str(key): plain_value(one) for key, one in value.items()}
     if hasattr(value, "_asdict"):
         return plain_value(value._asdict())
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain_value(one) for one in value]
     return _scalar(value)
@@ -105,6 +118,12 @@ def _scalar(value: Any) -> Any:
 
 def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(", ", ": "))
+
+
+def _without_lists(table: pd.DataFrame) -> pd.DataFrame:
+    """Lists in cells, as maps are, as their JSON text: a cell of a CSV file has no other form."""
+    lists = [name for name, cells in table.items() if len(cells) and isinstance(cells.iloc[0], (list, np.ndarray))]
+    return table.assign(**{str(name): [_json(plain_value(cell)) for cell in table[name]] for name in lists})
 
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:

@@ -135,10 +135,15 @@ def test_local_maps_lie_on_the_region_and_a_shape_has_none(small, made):
     assert known.sum() == mask.sum()
 
 
+def test_maps_that_are_turned_off_leave_nothing(small):
+    cohort, table, result = small
+    found = attribute(cohort, table, result, FEATURES, list(table.values.index)[:3], ReportSettings(maps=False))
+    assert (found.tables, found.frames) == ({}, {})
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"settings": ReportSettings(maps=False)}, "report.maps"),
         ({"features": FeatureSettings(families={"radiomics": RADIOMICS})}, "without pixels or network"),
         ({"features": FeatureSettings(families={"deep": DEEP | {"network": "convnext_atto"}})}, "does more than pool"),
         ({"features": FeatureSettings(families={"deep": DEEP | {"seed": 1}})}, "other features now than the table"),
