@@ -80,11 +80,20 @@ def take_accounts(seen: Seen) -> dict[str, pd.DataFrame]:
     return {name: SHELF.take(name).account(seen) for name in SHELF.names()}
 
 
-def join_accounts(taken: Iterable[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    """Accounts of several folds as one table each; none where there are no folds."""
+def join_accounts(taken: Iterable[Mapping[str, pd.DataFrame]], arms: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Accounts of several folds as one table each; none where there are no folds.
+
+    Parameters
+    ----------
+    taken : iterable of mapping
+        As :func:`take_accounts` gives them, fold by fold.
+    arms : mapping of str to str
+        The arm of each endpoint that stands: a fold in which it could not be fitted has accounts of another one.
+    """
     found = list(taken)
     tables = {}
     for name in SHELF.names() if found else ():
         some = [one[name] for one in found if len(one[name])] or [found[0][name]]
-        tables[name] = pd.concat(some, ignore_index=True)[list(SHELF.take(name).COLUMNS)]
+        whole = pd.concat(some, ignore_index=True)[list(SHELF.take(name).COLUMNS)]
+        tables[name] = whole[whole["arm"] == whole["endpoint"].map(arms)].reset_index(drop=True)
     return tables

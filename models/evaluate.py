@@ -62,8 +62,8 @@ class EvaluationSettings(FusionSettings):
     learning_curve: LearningCurveSettings | None = Field(
         default=None, description="the AUC by the number of training persons; {} makes one"
     )
-    explain_arm: str = Field(
-        default="fused", description="the arm that is told most of; the nearest where it is missing"
+    explain_arm: str | None = Field(
+        default="fused", description="the arm that is told most of; the nearest where it is missing; null: none"
     )
     shap: Perturbation = Field(
         default="path_dependent", description="what stands for a feature that is not known; interventional: up to 100 "
@@ -78,8 +78,8 @@ class EvaluationSettings(FusionSettings):
 
     @field_validator("explain_arm")
     @classmethod
-    def _arm_exists(cls, arm: str) -> str:
-        return known_arm(arm)
+    def _arm_exists(cls, arm: str | None) -> str | None:
+        return None if arm is None else known_arm(arm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +176,13 @@ def evaluate(
     tables = further_tables(predictions, settings.scoring, settings.seed, severest, levels, groups)
     tables |= measure_classes(designs, predictions, arms, settings.scoring, settings.seed, problems)
     tables |= _tables(outcomes, settings, again)
-    tables |= join_accounts(o.accounts for o in outcomes if o.accounts)
-    told = {
-        str(name): explained_arm(part["arm"].unique(), settings.explain_arm) or ""
-        for name, part in long.chosen.groupby("endpoint", sort=False)
-    }
-    tables |= {"clusters": cluster_table(table.values, long.chosen, told)}
+    if settings.explain_arm is not None:
+        told = {
+            str(name): explained_arm(part["arm"].unique(), settings.explain_arm) or ""
+            for name, part in long.chosen.groupby("endpoint", sort=False)
+        }
+        tables |= join_accounts((o.accounts for o in outcomes if o.accounts), told)
+        tables |= {"clusters": cluster_table(table.values, long.chosen, told)}
     tables |= {"selection": selection_table(long.chosen, [(design.name, design.rows) for design in designs])}
     tables |= {"same_person": same_person, "sample_size": survey(offers_of(designs, arms), settings.sample_size)}
     curve = settings.learning_curve
@@ -233,7 +234,7 @@ def run_fold(
     job: Job,
     arms: Sequence[str],
     settings: FusionSettings,
-    explain_arm: str = "",
+    explain_arm: str | None = None,
     shap: Perturbation = "path_dependent",
 ) -> FoldOutcome:
     """Fit every arm on the training side of one fold, then predict and explain the cases held out.

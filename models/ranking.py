@@ -84,8 +84,11 @@ def selection_table(chosen: pd.DataFrame, rows: Iterable[tuple[str, Rows]]) -> p
 
 
 def rank_correlations(sizes: Array) -> Array:
-    """Spearman's correlation of each two rows' rankings, shape (n_pairs,); NaN for a row of one value."""
-    ranks = rankdata(sizes, axis=1) if sizes.size else sizes
+    """Spearman's correlation of each two rows' rankings, shape (n_pairs,); NaN for one value, or under 3 features."""
+    n_rows, n_features = sizes.shape
+    if n_features < 3:
+        return np.full(n_rows * (n_rows - 1) // 2, np.nan)
+    ranks = rankdata(sizes, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         whole = np.atleast_2d(np.corrcoef(ranks)) if len(ranks) > 1 else np.ones((1, 1))
     return np.asarray(whole[np.triu_indices(len(whole), k=1)], dtype=np.float64)
@@ -99,7 +102,7 @@ def rank_correlation(one: Array, other: Array) -> float:
     >>> rank_correlation(np.array([3.0, 2, 1]), np.array([30.0, 20, 25]))
     0.5
     """
-    return float(rank_correlations(np.stack([one, other]))[0]) if len(one) > 2 else np.nan
+    return float(rank_correlations(np.stack([one, other]))[0])
 
 
 def mean_over_folds(values: Array, n_repeats: int) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ import numpy as np
 from ..features.archive import require_safe_members
 from ..features.crop import Crop
 
+LOG = logging.getLogger("cemrad")
 MAX_BYTES, MAX_CROPS = 16 * 2**30, 50_000
 """Most that the stored crops may unpack to, and most of them."""
 MAX_CROP_BYTES = 64 * 2**20
@@ -94,6 +96,9 @@ def save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
     for case_id, pictures in crops.items():
         for picture, crop in pictures.items():
             number = len(index)
+            if number == MAX_CROPS:
+                LOG.warning("pictures: no more than %d crops are kept; those of later cases are left out", MAX_CROPS)
+                break
             index.append({"case_id": case_id, "picture": picture, "top": crop.top, "left": crop.left})
             arrays |= {f"pixels_{number}": crop.pixels, f"mask_{number}": crop.mask}
     text = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..features.case import PictureKey
 from ..features.crop import Crop, lesion_crop
 from ..features.errors import StudyError, WeightsError
 from ..features.reading import Reading, read_case
+from ..features.reread import is_out_of_memory
 from ..features.spread import grad_cam, spread, upsample
 from ..features.table import FeatureTable
 from ..models.account import KEY
@@ -25,6 +27,7 @@ from .cohort import Cohort
 from .extract import FeatureSettings
 from .gallery import reduced
 from .local_maps import Found, LocalMaps, top_columns
+from .progress import LOG
 from .work import Recipe, made
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
 
 MARGIN = 0.5
 """Of frames that no network looked at."""
+
+
+MOST_LOCAL = 40
+"""Cases with local maps at most: a map takes up to two seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +78,30 @@ def attribute(
     """
     if not settings.maps:
         return Attributed({}, {})
+    try:
+        return _attributed(cohort, table, result, features, shown, settings)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        LOG.warning("maps: there was not enough memory for them; the evaluation stands without")
+        return Attributed({}, {})
+
+
+def _attributed(
+    cohort: Cohort,
+    table: FeatureTable,
+    result: Result,
+    features: FeatureSettings,
+    shown: Sequence[str],
+    settings: ReportSettings,
+) -> Attributed:
     models = told(result, settings.arm, shown)
     deep = moves(result, models, "deep")
     stage = _Stage(table, result, features, deep[deep["shap"] != 0])
-    reason, family = _network(cohort, features)
+    reason, family = _network(cohort, features) if len(stage.deep) else ("", None)
     if family is None:
         stage.rest(reason)
-    top = top_columns(moves(result, models, "radiomics"), settings.local_maps)
+    top = dict(islice(top_columns(moves(result, models, "radiomics"), settings.local_maps).items(), MOST_LOCAL))
     if any(top.values()) and cohort.table is None and "radiomics" in features.families:
         stage.local = LocalMaps(features)
     else:
@@ -91,13 +115,15 @@ def attribute(
 def _network(cohort: Cohort, features: FeatureSettings) -> tuple[str, Family | None]:
     """The deep family of the extraction, or the reason why nothing can be spread."""
     if cohort.table is not None or "deep" not in features.families:
-        return "the features came as a table, without pixels or network", None
+        return "there are no pixels or no network: the features came as a table, or without deep ones", None
     from ..features.activation import require_mean  # torch takes seconds to import
 
     try:
         family: Any = made(Recipe("deep", json.dumps(features.families["deep"]), features.mask_rules))
         require_mean(family)
-    except (StudyError, WeightsError) as error:
+    except WeightsError:
+        return "the network's weights cannot be had here", None
+    except StudyError as error:
         return str(error), None
     return "", family
 
@@ -212,7 +238,9 @@ class _Stage:
     def _stand_in(self, model: pd.Series[Any]) -> StandIn:
         key = tuple(model[KEY])
         if key not in self.stand_ins:
-            self.stand_ins[key] = stand_in(self.result, model, "deep")
+            harmonised = self.result.provenance.get("evaluation", {}).get("harmonise")
+            # Weights per unit of a harmonised value say nothing of the network's own activations.
+            self.stand_ins[key] = StandIn({}, np.nan) if harmonised else stand_in(self.result, model, "deep")
         return self.stand_ins[key]
 
     def _leave(self, own: pd.DataFrame, reason: str) -> None:

@@ -162,7 +162,7 @@ def _predicted(of: Audited, table: FeatureTable) -> list[Check]:
     if arm not in set(of.result.predictions["arm"]):
         return []
     # Replicates are of the real pictures: they say nothing about shuffled ones.
-    settings = of.study.evaluation.model_copy(update={"arms": (arm,), "stability": None})
+    settings = of.study.evaluation.model_copy(update={"arms": (arm,), "stability": None, "explain_arm": None})
     plans = of.plans()
     judged = {case_id for design, _ in plans for case_id in design.rows.case_ids}
     case_ids = [case_id for case_id in table.values.index if case_id in judged]

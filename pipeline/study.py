@@ -140,6 +140,9 @@ def parse_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
     part = COHORTS.take(reader)
     parse_settings(part.Settings, own, where=f"{where}: cohort")
     raw["cohort"] = {"reader": reader, "settings": own}
+    report, evaluation = raw.get("report"), raw.get("evaluation", {})
+    if isinstance(report, dict) and isinstance(evaluation, dict) and report.get("arm"):
+        raw["evaluation"] = {"explain_arm": report["arm"]} | evaluation  # what is shown is what is told most of
     if "masks" in raw:
         raw["masks"] = gather_choice(raw["masks"])
     if isinstance(raw.get("mask_arms"), dict):

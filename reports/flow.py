@@ -104,9 +104,10 @@ def gather(result: Result) -> Flow:
     """
     cases, failures = result.cases, result.failures
     persons = persons_in(result)
-    known, failed = failures["case_id"].isin(cases.index), failures["state"] == "failed"
-    refused = failures[~known & failed & (failures["case_id"] != "")].drop_duplicates("case_id")
-    failed = failures[known & failed]
+    lost = failures[failures["state"] == "failed"]
+    known = lost["case_id"].isin(cases.index)
+    refused = lost[~known & (lost["case_id"] != "")].drop_duplicates("case_id")
+    failed = lost[known]
     return Flow(
         n_cases=len(cases),
         n_breasts=int(cases["breast_id"].nunique()),

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from cemrad.models.account import Seen
-from cemrad.models.accounts import SHELF, counterfactuals, likeness, neighbours
+from cemrad.models.account import Seen, join_accounts
+from cemrad.models.accounts import SHELF, counterfactuals, likeness, neighbours, permutation
 from cemrad.models.arm import FittedArm, OutOfFold
 from cemrad.models.learners import xgboost
 from cemrad.models.novelty import Novelty
@@ -194,3 +194,14 @@ def test_they_are_taken_in_the_first_repeat_alone_and_have_their_columns(name):
     assert again.empty
     assert again.columns.tolist() == part.COLUMNS
     assert isinstance(found, pd.DataFrame)
+
+
+def test_accounts_of_an_arm_that_does_not_stand_are_left_out():
+    """Where an arm could be fitted in some folds only, the others have accounts of the nearest arm."""
+    empty = {name: pd.DataFrame(columns=list(SHELF.take(name).COLUMNS)) for name in SHELF.names()}
+    folds = [
+        empty | {"permutation": pd.DataFrame([("er", arm, 0, fold, "f", 0.6, 0.7)], columns=permutation.COLUMNS)}
+        for fold, arm in enumerate(("fused", "radiomics", "radiomics"))
+    ]
+    assert join_accounts(folds, {"er": "radiomics"})["permutation"]["fold"].tolist() == [1, 2]
+    assert join_accounts(folds, {})["permutation"].empty

@@ -144,7 +144,7 @@ def test_maps_that_are_turned_off_leave_nothing(small):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"features": FeatureSettings(families={"radiomics": RADIOMICS})}, "without pixels or network"),
+        ({"features": FeatureSettings(families={"radiomics": RADIOMICS})}, "no pixels or no network"),
         ({"features": FeatureSettings(families={"deep": DEEP | {"network": "convnext_atto"}})}, "does more than pool"),
         ({"features": FeatureSettings(families={"deep": DEEP | {"seed": 1}})}, "other features now than the table"),
     ],

@@ -46,7 +46,7 @@ def described():
         finding=["mass" if i % 4 else "" for i in range(40)],
         size=[str(10 + i) for i in range(40)],
         comment=[f"free text {i}" for i in range(40)],
-        **{PIXELS: "LE_CC:1f RC_CC:a0 RC_MLO:b1", NEAR: ""},
+        **{PIXELS: [f"LE_CC:{who}1f RC_CC:{who}a0 RC_MLO:{who}b1" for who in cases["patient_id"]], NEAR: ""},
     )
     ages = [float(i) for i in range(40)]
     ages[3] = np.nan

@@ -121,6 +121,26 @@ def test_every_table_is_the_same_in_json_and_csv(folder):
                     assert text in (("", "inf", "-inf") if cell is None else (str(cell),)), (name, column)
 
 
+def test_maps_in_cells_are_whole_in_json_and_csv_also_of_a_stored_result(tmp_path):
+    maps = pd.DataFrame({"case_id": ["c000", "c001"], "map": [[0.25, math.nan] * 700, [1.0]]})
+    stored = make_result(crops={}, tables={"attribution": maps})
+    stored.save(tmp_path / "run")
+    for name, result in (("fresh", stored), ("read", Result.load(tmp_path / "run"))):
+        folder = write_report(result, tmp_path / name / "report.html", ReportSettings(max_cases=0)).parent
+        rows = _twin(folder)["tables"]["attribution"]["rows"]
+        cells = pd.read_csv(folder / "report_tables" / "attribution.csv")["map"].tolist()
+        assert (
+            [json.loads(row[1]) for row in rows] == [json.loads(cell) for cell in cells] == [[0.25, None] * 700, [1.0]]
+        )
+
+
+def test_tables_of_an_earlier_report_go(tmp_path):
+    write_report(make_result(crops={}), tmp_path / "report.html", ReportSettings(max_cases=0))
+    assert (tmp_path / "report_tables" / "calibration.csv").is_file()
+    write_report(make_result(crops={}, tables={}), tmp_path / "report.html", ReportSettings(max_cases=0))
+    assert not (tmp_path / "report_tables" / "calibration.csv").exists()
+
+
 def test_a_number_that_is_none_is_null(tmp_path):
     result = make_result(crops={})
     result.metrics.loc[:, ["estimate", "low", "high"]] = [np.nan, -np.inf, np.inf]

@@ -211,7 +211,7 @@ class Family(FeatureFamily):
     def pooled(self, images: Tensor) -> NDArray[np.float64]:
         """Features of at most ``batch`` :meth:`inputs`, shape (n, features), run as :meth:`measure` runs them."""
         with reproducible():
-            return self._forward(images)
+            return self._forward_somewhere(images)[0]
 
     def activations(self, images: Tensor) -> NDArray[np.float64]:
         """What the network holds of images before it pools, run as :meth:`measure` runs it.
@@ -227,7 +227,7 @@ class Family(FeatureFamily):
             Shape (n, channels, rows, columns) for a network of convolutions; others have other shapes.
         """
         with reproducible():
-            return self._forward(images, head=False)
+            return self._forward_somewhere(images, head=False)[0]
 
     def _crop(self, picture: _Scaled, side_px: int) -> Crop:
         return lesion_crop(picture.image, picture.mask, self.settings.margin, side_px)
@@ -236,14 +236,16 @@ class Family(FeatureFamily):
         pixels = torch.from_numpy(_scaled(crop.pixels, *picture.grey_range))[None, None]
         return nn.functional.interpolate(pixels, self.size, mode="bilinear", antialias=True)[0]
 
-    def _forward_somewhere(self, images: Tensor) -> tuple[NDArray[np.float64], list[tuple[str, str]]]:
+    def _forward_somewhere(
+        self, images: Tensor, *, head: bool = True
+    ) -> tuple[NDArray[np.float64], list[tuple[str, str]]]:
         """Pooled features, and what is to be told of how they came about: of the CPU, where the GPU has no memory."""
         try:
-            return self._forward(images), []
+            return self._forward(images, head=head), []
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
         reason = "the GPU had no memory left: computed on the CPU, whose last digits differ; use a smaller deep.batch"
-        return self._forward(images, torch.device("cpu")), [("device.memory", reason)]
+        return self._forward(images, torch.device("cpu"), head=head), [("device.memory", reason)]
 
     def _forward(self, images: Tensor, device: torch.device | None = None, *, head: bool = True) -> NDArray[np.float64]:
         """Pooled features of images, shape (images, features), from batches that are always full."""
