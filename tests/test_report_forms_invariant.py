@@ -122,16 +122,15 @@ def test_every_table_is_the_same_in_json_and_csv(folder):
 
 
 def test_maps_in_cells_are_whole_in_json_and_csv_also_of_a_stored_result(tmp_path):
+    whole = [[0.25, None] * 700, [1.0]]
     maps = pd.DataFrame({"case_id": ["c000", "c001"], "map": [[0.25, math.nan] * 700, [1.0]]})
-    stored = make_result(crops={}, tables={"attribution": maps})
+    stored = make_result(crops={}, tables={"further": maps})
     stored.save(tmp_path / "run")
     for name, result in (("fresh", stored), ("read", Result.load(tmp_path / "run"))):
         folder = write_report(result, tmp_path / name / "report.html", ReportSettings(max_cases=0)).parent
-        rows = _twin(folder)["tables"]["attribution"]["rows"]
-        cells = pd.read_csv(folder / "report_tables" / "attribution.csv")["map"].tolist()
-        assert (
-            [json.loads(row[1]) for row in rows] == [json.loads(cell) for cell in cells] == [[0.25, None] * 700, [1.0]]
-        )
+        rows = _twin(folder)["tables"]["further"]["rows"]
+        cells = pd.read_csv(folder / "report_tables" / "further.csv")["map"].tolist()
+        assert [json.loads(row[1]) for row in rows] == [json.loads(cell) for cell in cells] == whole
 
 
 def test_tables_of_an_earlier_report_go(tmp_path):
