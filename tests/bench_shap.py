@@ -1,4 +1,4 @@
-"""What SHAP's accounts cost, how exact they are, how well the two kinds agree: `python tests/bench_shap.py [LEARNER]`.
+"""What the accounts cost, how exact SHAP's are, how well the two kinds agree: `python tests/bench_shap.py [LEARNER]`.
 
 A generated table of 300 cases of 240 patients and 530 columns, one endpoint, 5 folds; processor seconds of one thread.
 """
@@ -12,7 +12,15 @@ from bench import ONE_THREAD
 from bench_models import WORLD, Stopwatch
 from bench_timing import say
 from cemrad.models import evaluate as evaluation
-from cemrad.models.accounts import interactions, interventional, permutation
+from cemrad.models.accounts import (
+    calibrated,
+    counterfactuals,
+    interactions,
+    interventional,
+    likeness,
+    neighbours,
+    permutation,
+)
 from cemrad.models.evaluate import EvaluationSettings, evaluate
 from cemrad.models.heldout import normal_quantile, quantile
 from cemrad.models.ranking import selection_stability
@@ -22,6 +30,10 @@ PARTS = {
     "permutation": (permutation, "account"),
     "interventional": (interventional, "account"),
     "interactions": (interactions, "account"),
+    "calibrated": (calibrated, "account"),
+    "counterfactuals": (counterfactuals, "account"),
+    "likeness": (likeness, "account"),
+    "neighbours": (neighbours, "account"),
     "clusters": (evaluation, "cluster_table"),
     "selection": (evaluation, "selection_table"),
 }

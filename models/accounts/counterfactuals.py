@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,16 @@ class Search:
     standard: Standard
     threshold: float
 
+    @cached_property
+    def _scores(self) -> Mapping[int, Array]:
+        """Standard scores of what each feature may become: that of a column depends on no other one."""
+        longest = max(map(len, self.values.values()), default=0)
+        whole = np.full((longest, len(self.values)), np.nan)
+        for place, values in self.values.items():
+            whole[: len(values), place] = values
+        scores = self.standard.apply(whole)
+        return {place: scores[: len(values), place] for place, values in self.values.items()}
+
     def alone(self, x: Array, places: Sequence[int], called: bool) -> list[Change]:
         """The smallest change of each of these features that alone changes the call of `x`, shape (n_features,)."""
         tried, crossing = self._crossing(x, places, called)
@@ -112,7 +123,7 @@ class Search:
         place, to = np.repeat(np.array(places), [len(of) for of in values]), np.concatenate(values)
         row, other = np.arange(len(to)), np.tile(x, (len(to), 1))
         other[row, place] = to
-        change = self.standard.apply(other)[row, place] - self.standard.apply(x[None])[0, place]
+        change = np.concatenate([self._scores[one] for one in places]) - self.standard.apply(x[None])[0, place]
         chance = probability(self.model.margin(other))
         crossing = np.flatnonzero((chance >= self.threshold) != called)
         order = np.argsort(np.abs(change[crossing]), kind="stable")
