@@ -102,9 +102,7 @@ def test_a_case_opens_from_the_table_and_has_the_focus(opened):
     assert opened.value("document.querySelector('#wanted').textContent") == case_id
     opened.wait("document.querySelector('#case-3').open")
     opened.wait("document.activeElement === document.querySelector('#case-3 > summary')")
-    assert opened.value(
-        "[...document.querySelectorAll('#case-3 img')].every((one) => one.complete && one.naturalWidth)"
-    )
+    opened.wait("[...document.querySelectorAll('#case-3 img')].every((one) => one.complete && one.naturalWidth)")
 
 
 def test_a_case_on_a_page_beside_the_report_opens(opened, report):
