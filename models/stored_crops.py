@@ -93,13 +93,12 @@ def save_crops(path: Path, crops: Mapping[str, Mapping[str, Crop]]) -> None:
         return
     index: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
-    for case_id, pictures in crops.items():
-        for picture, crop in pictures.items():
-            number = len(index)
-            if number == MAX_CROPS:
-                LOG.warning("pictures: no more than %d crops are kept; those of later cases are left out", MAX_CROPS)
-                break
-            index.append({"case_id": case_id, "picture": picture, "top": crop.top, "left": crop.left})
-            arrays |= {f"pixels_{number}": crop.pixels, f"mask_{number}": crop.mask}
+    every = ((case_id, *pair) for case_id, pictures in crops.items() for pair in pictures.items())
+    for number, (case_id, picture, crop) in enumerate(every):
+        if number == MAX_CROPS:
+            LOG.warning("pictures: no more than %d crops are kept; those of later cases are left out", MAX_CROPS)
+            break
+        index.append({"case_id": case_id, "picture": picture, "top": crop.top, "left": crop.left})
+        arrays |= {f"pixels_{number}": crop.pixels, f"mask_{number}": crop.mask}
     text = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     np.savez_compressed(path, index=text, **arrays)

@@ -79,37 +79,26 @@ def attribute(
     if not settings.maps:
         return Attributed({}, {})
     try:
-        return _attributed(cohort, table, result, features, shown, settings)
+        models = told(result, settings.arm, shown)
+        deep = moves(result, models, "deep")
+        stage = _Stage(table, result, features, deep[deep["shap"] != 0])
+        reason, family = _network(cohort, features) if len(stage.deep) else ("", None)
+        if family is None:
+            stage.rest(reason)
+        top = dict(islice(top_columns(moves(result, models, "radiomics"), settings.local_maps).items(), MOST_LOCAL))
+        if any(top.values()) and cohort.table is None and "radiomics" in features.families:
+            stage.local = LocalMaps(features)
+        else:
+            top = {}
+        wanted = stage.wanted() if family is not None else {}
+        cases = [case for case in cohort.cases if wanted.get(case.case_id) or top.get(case.case_id)]
+        stage.run(family, (read_case(case, features.mask_rules) for case in cases), wanted, top)
+        return stage.done()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         LOG.warning("maps: there was not enough memory for them; the evaluation stands without")
         return Attributed({}, {})
-
-
-def _attributed(
-    cohort: Cohort,
-    table: FeatureTable,
-    result: Result,
-    features: FeatureSettings,
-    shown: Sequence[str],
-    settings: ReportSettings,
-) -> Attributed:
-    models = told(result, settings.arm, shown)
-    deep = moves(result, models, "deep")
-    stage = _Stage(table, result, features, deep[deep["shap"] != 0])
-    reason, family = _network(cohort, features) if len(stage.deep) else ("", None)
-    if family is None:
-        stage.rest(reason)
-    top = dict(islice(top_columns(moves(result, models, "radiomics"), settings.local_maps).items(), MOST_LOCAL))
-    if any(top.values()) and cohort.table is None and "radiomics" in features.families:
-        stage.local = LocalMaps(features)
-    else:
-        top = {}
-    wanted = stage.wanted() if family is not None else {}
-    cases = [case for case in cohort.cases if wanted.get(case.case_id) or top.get(case.case_id)]
-    stage.run(family, (read_case(case, features.mask_rules) for case in cases), wanted, top)
-    return stage.done()
 
 
 def _network(cohort: Cohort, features: FeatureSettings) -> tuple[str, Family | None]:

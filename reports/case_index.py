@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ..models.result import Result
 from .choice import mean_predictions, outcome
-from .readings import SIDES, CaseFacts, case_anchor
+from .readings import SIDES, CaseFacts, case_anchors
 
 PAGE_CASES = 25
 """Cases on each page beside the report."""
@@ -118,5 +118,5 @@ def places(cases: Sequence[CaseFacts], n_first: int, folder: str) -> dict[str, s
     found: dict[str, str] = {}
     for number, page in enumerate(split_cases(cases, n_first)):
         file = f"{quote(folder)}/{page_name(number)}" if number else ""
-        found |= {case.case_id: f"{file}#{case_anchor(page, case.case_id)}" for case in page}
+        found |= {case_id: f"{file}#{anchor}" for case_id, anchor in case_anchors(page).items()}
     return found

@@ -15,8 +15,8 @@ from .crops import Shown, show
 from .facts import Facts
 from .figures import probability_track, waterfall_bar, waterfall_domain
 from .numbers import compact
-from .picture_facts import PICTURE_COLUMNS, PICTURES, orientation, overviews
-from .readings import CaseFacts, Waterfall
+from .picture_facts import PICTURE_COLUMNS, PICTURES, orientation, overviews, picture_key
+from .readings import CaseFacts, Waterfall, case_anchors
 from .template import fill
 from .words import picture_words
 
@@ -25,7 +25,7 @@ _LEAST_WINDOW = 0.05
 
 
 def render_case(facts: Facts, result: Result, case: CaseFacts, *, opened: bool = False) -> Markup:
-    """One case as a part that opens and closes; its anchor is :func:`~cemrad.reports.readings.case_anchor`.
+    """One case as a part that opens and closes; its anchor is :func:`~cemrad.reports.readings.case_anchors`.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def render_case(facts: Facts, result: Result, case: CaseFacts, *, opened: bool =
     """
     pictures = result.tables.get(PICTURES, pd.DataFrame(columns=PICTURE_COLUMNS))
     whole = overviews(pictures[pictures["case_id"] == case.case_id])
-    anchors = {other.case_id: f"case-{at}" for at, other in enumerate(facts.cases, start=1)}
+    anchors = case_anchors(facts.cases)
     return fill(
         "case.html.j2",
         facts=facts,
@@ -49,7 +49,7 @@ def render_case(facts: Facts, result: Result, case: CaseFacts, *, opened: bool =
         opened=opened,
         stated=_stated(case),
         views=_views(case, result.crops.get(case.case_id, {}), facts.settings.crop_side_px),
-        wholes=[{**_names(case, _key(name)), "shown": whole[name]} for name in sorted(whole, key=_order)],
+        wholes=[{**_names(case, picture_key(name)), "shown": whole[name]} for name in sorted(whole, key=_order)],
         orientation=orientation(case.picture_facts, case.side) if case.picture_facts else "",
         masks=_masks(case),
         waterfalls=[_steps(reading.waterfall) if reading.waterfall else None for reading in case.readings],
@@ -99,7 +99,7 @@ def _views(case: CaseFacts, crops: Mapping[str, Crop], largest_px: int) -> list[
     """Rows of pictures, one row per view with the low-energy image left of the recombined one."""
     if not crops:
         return []
-    keys = {name: _key(name) for name in crops}
+    keys = {name: picture_key(name) for name in crops}
     frame_px = max(crop.side_px for crop in crops.values())
     rows = []
     for view in sorted({key.view for key in keys.values()}):
@@ -111,15 +111,8 @@ def _views(case: CaseFacts, crops: Mapping[str, Crop], largest_px: int) -> list[
     return rows
 
 
-def _key(name: str) -> PictureKey:
-    try:
-        return PictureKey.parse(name)
-    except ValueError:
-        return PictureKey(name)
-
-
 def _order(name: str) -> tuple[str, int]:
-    return _key(name).order
+    return picture_key(name).order
 
 
 def _names(case: CaseFacts, key: PictureKey) -> dict[str, str]:

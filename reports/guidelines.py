@@ -16,6 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+import pandas as pd
+
+from ..features.cells import write_csv
 from ..features.whole import Writer, write_whole
 from ..models.confounders import PANELS
 from ..models.mask_comparison import MANUAL
@@ -103,17 +106,10 @@ def write_guidelines(result: Result, folder: Path) -> None:
     """
     items = gather(result)
     writers: dict[str, Writer] = {
-        "guidelines.csv": partial(_write_csv, items=items),
+        "guidelines.csv": partial(write_csv, pd.DataFrame(map(_cells, items), columns=list(COLUMNS))),
         "guidelines.md": partial(_write_markdown, items=items, title=result.name, phantom=result.phantom),
     }
     write_whole(folder, writers)
-
-
-def _write_csv(path: Path, items: tuple[Item, ...]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-        out.writerows(_cells(item) for item in items)
 
 
 def _write_markdown(path: Path, items: tuple[Item, ...], title: str, phantom: bool) -> None:
@@ -193,8 +189,7 @@ def _without_copies(result: Result) -> bool:
 
 def _several_sites(result: Result) -> bool:
     return any(
-        plain(str(name)) in PANELS["site"] and values[values != ""].nunique() > 1
-        for name, values in result.cases.items()
+        plain(str(name)) in PANELS["site"] and len(set(values) - {""}) > 1 for name, values in result.cases.items()
     )
 
 

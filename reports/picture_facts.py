@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from ..features.case import PictureKey
+
 PICTURES, PHANTOM = "pictures", "phantom"
 PICTURE_COLUMNS = [
     "case_id", "picture", "chest_wall", "rows", "columns",
@@ -127,3 +129,11 @@ def _mask_words(row: Mapping[Hashable, Any]) -> str:
         words.append(f"its drawer had {'' if row['seen'] == 'yes' else 'not '}learned from this patient")
     note = str(row["notes"]).rstrip(".")
     return ", ".join(words) + (f". {note}" if note else "")
+
+
+def picture_key(name: str) -> PictureKey:
+    """The key of a picture's name; of a name in another form, that name as its image type."""
+    try:
+        return PictureKey.parse(name)
+    except ValueError:
+        return PictureKey(name)

@@ -209,16 +209,15 @@ def gather(
     return tuple(facts)
 
 
-def case_anchor(cases: Sequence[CaseFacts], case_id: str) -> str | None:
-    """The anchor of a case's own part of the page, for a link to it; None where it is not among those shown.
+def case_anchors(cases: Sequence[CaseFacts]) -> dict[str, str]:
+    """The anchor of each case's own part of a page, by case id, for links to it.
 
     Parameters
     ----------
     cases : sequence of CaseFacts
-        Those that are shown, in their order.
-    case_id : str
+        Those that are shown there, in their order.
     """
-    return next((f"case-{at}" for at, case in enumerate(cases, start=1) if case.case_id == case_id), None)
+    return {case.case_id: f"case-{at}" for at, case in enumerate(cases, start=1)}
 
 
 Key = tuple[str, str]

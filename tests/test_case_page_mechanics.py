@@ -15,7 +15,7 @@ from cemrad.reports.case_page import render_case
 from cemrad.reports.facts import ReportSettings, gather_facts
 from cemrad.reports.page import write_report
 from cemrad.reports.picture_facts import PICTURE_COLUMNS, PICTURES, orientation, picture_facts
-from cemrad.reports.readings import case_anchor
+from cemrad.reports.readings import case_anchors
 
 from .report_fixture import make_result
 
@@ -52,8 +52,8 @@ def test_ids_of_the_page_are_unique(whole):
 def test_the_anchor_of_a_case_is_that_of_its_part(result):
     facts, made = pages(result)
     for case in facts.cases:
-        assert f'id="{case_anchor(facts.cases, case.case_id)}"' in made[case.case_id]
-    assert case_anchor(facts.cases, "nobody") is None
+        assert f'id="{case_anchors(facts.cases)[case.case_id]}"' in made[case.case_id]
+    assert case_anchors(facts.cases).get("nobody") is None
 
 
 def test_each_reading_tells_all_four_accounts(result):

@@ -4,13 +4,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ...features.case import PictureKey
 from ...models.result import Result
 from ..characteristics import variables
 from ..crops import show
 from ..errors import EndpointErrors, gather
 from ..facts import Facts
 from ..figures import probability_track
+from ..picture_facts import picture_key
 from ..template import fill
 from ..words import picture_words
 
@@ -36,7 +36,7 @@ def _tile(facts: Facts, result: Result, case_id: str) -> dict[str, Any]:
     crops = result.crops.get(case_id, {})
     name = next((name for name in ("RC_CC", "RC_MLO") if name in crops), next(iter(crops), ""))
     side = str(result.cases["laterality"].get(case_id, ""))
-    key = _key(name)
+    key = picture_key(name)
     return {
         "place": facts.places.get(case_id),
         "shown": show(crops[name], SIDE_PX) if name else None,
@@ -44,10 +44,3 @@ def _tile(facts: Facts, result: Result, case_id: str) -> dict[str, Any]:
         "mark": f"{side} {key.view}".strip(),
         "kind": key.image_type,
     }
-
-
-def _key(name: str) -> PictureKey:
-    try:
-        return PictureKey.parse(name)
-    except ValueError:
-        return PictureKey(name)
